@@ -1,0 +1,97 @@
+import { addon, type Handle } from './addon.ts';
+
+export interface NetLink {
+  ifindex: number;
+  name: string;
+  /** 'veth', 'bridge', 'vxlan'; '' for hardware and lo. */
+  kind: string;
+  /** IFF_UP. */
+  up: boolean;
+  /** IFF_... */
+  flags: number;
+  mtu: number;
+  /** ARPHRD_...: 1 Ethernet, 772 loopback, 65534 none. */
+  type: number;
+  /** ifindex of the bridge, bond or VRF it belongs to; 0: none. */
+  master: number;
+  /** IFLA_LINK: the other end of a veth, the device below a VLAN; 0: none. In `linkNetnsid`, if that is there. */
+  parent: number;
+  /** undefined: `parent` is in this namespace. */
+  linkNetnsid: number | undefined;
+  /** Link layer address, '02:00:00:00:00:01'; '' if it has none. */
+  address: string;
+  qdisc: string;
+}
+
+export interface NetAddress {
+  ifindex: number;
+  family: 4 | 6;
+  /** Of a point-to-point device the local end. */
+  address: string;
+  prefixLength: number;
+  /** RT_SCOPE_...: 0 global, 253 link, 254 host. */
+  scope: number;
+  /** IFA_F_... */
+  flags: number;
+}
+
+export interface NetRoute {
+  family: 4 | 6;
+  /** '' for a default route. */
+  destination: string;
+  prefixLength: number;
+  /** Of the first nexthop; 0: none (blackhole, unreachable). */
+  ifindex: number;
+  /** Of all nexthops. */
+  ifindexes: number[];
+  /** Of the first nexthop. May be of the other family. */
+  gateway: string | undefined;
+  /** The preferred source address. */
+  source: string | undefined;
+  /** 254 main, 255 local. */
+  table: number;
+  /** RTN_...: 1 unicast, 2 local, 3 broadcast, 6 blackhole, 7 unreachable. */
+  type: number;
+  /** RTPROT_...: 2 kernel, 3 boot, 4 static. */
+  protocol: number;
+  scope: number;
+  /** The metric. */
+  priority: number;
+}
+
+/** All devices of the calling thread's network namespace. Like the next two: in a worker, and asked again if interrupted. */
+export async function netLinks(): Promise<NetLink[]> {
+  return addon.netLinks() as Promise<NetLink[]>;
+}
+
+/** All addresses, IPv4 first. */
+export async function netAddresses(): Promise<NetAddress[]> {
+  return addon.netAddresses() as Promise<NetAddress[]>;
+}
+
+/** All routes of all tables, IPv4 first. Cached and cloned ones are not routes. */
+export async function netRoutes(): Promise<NetRoute[]> {
+  return addon.netRoutes() as Promise<NetRoute[]>;
+}
+
+export type NetChange = 'link' | 'address' | 'route' | 'overrun';
+
+/**
+ * Calls back when links, addresses or routes of the calling thread's network namespace change: once per kind for what
+ * arrived together. 'overrun': changes were lost, read everything anew. It keeps the process alive until it is closed.
+ */
+export class NetWatch implements Disposable {
+  readonly #open: Handle;
+
+  constructor(onChange: (what: NetChange) => void) {
+    this.#open = addon.watchOpen(onChange as (what: string) => void);
+  }
+
+  close(): void {
+    addon.close(this.#open);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
