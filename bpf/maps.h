@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
 /*
- * Every map. Sizes are defaults: the agent sets max_entries before load and grows a generation that would overflow.
- * "Generation" maps are replaced with the programs; "state" maps are pinned beside the generations and outlive them.
+ * Every map. Sizes are defaults: the agent sets max_entries before load and grows a generation that would
+ * overflow. "Generation" maps are replaced with the programs; "state" maps are pinned beside the generations
+ * and outlive them.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -57,7 +58,8 @@ struct {
 	__type(value, struct flow);
 } flows SEC(".maps");
 
-/* TCP before the client's ACK and UDP before its second packet: a flood fills this table and evicts nobody else. */
+/* TCP before the client's ACK and UDP before its second packet: a flood fills this table and evicts nobody
+ * else. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
 /*
- * Every struct and enum that the programs share with user space, and nothing else. `bpf/layout.ts` turns the BTF of
- * the compiled objects into `src/layout.gen.ts`; run `make gen` after a change here.
+ * Every struct and enum that the programs share with user space, and nothing else. `bpf/layout.ts` turns the
+ * BTF of the compiled objects into `src/layout.gen.ts`; run `make gen` after a change here.
  *
- * Rules: __be16/__be32 are network byte order, all else is host order. Padding is a named field called `zero...` and
- * is zero (-Werror=padded): a key with a hidden hole never compares equal. No unions, bitfields or pointers.
- * An array of bytes or of __be32 reaches TypeScript as a hex string, an array of char as text.
+ * Rules: __be16/__be32 are network byte order, all else is host order. Padding is a named field called
+ * `zero...` and is zero (-Wpadded is an error here): a key with a hidden hole never compares equal. No
+ * unions, bitfields or pointers. An array of bytes or of __be32 reaches TypeScript as a hex string, an array
+ * of char as text.
  */
 #include <linux/types.h>
+
+#pragma clang diagnostic push
+#pragma clang diagnostic error "-Wpadded"
 
 /* One address type for both families: IPv4 is mapped, ::ffff:a.b.c.d. */
 struct address {
@@ -19,7 +23,7 @@ struct address {
 
 struct frontend_key {
 	struct address address;
-	__be16 port; /* 0 with protocol 0: the row that says "this address is a Service" */
+	__be16 port;   /* 0 with protocol 0: the row that says "this address is a Service" */
 	__u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP */
 	__u8 zero;
 };
@@ -31,18 +35,18 @@ struct segment {
 };
 
 enum frontend_flag {
-	FRONTEND_ADDRESS = 1 << 0, /* the port-0 row of a clusterIP: undefined ports are rejected */
-	FRONTEND_LOCAL_ONLY = 1 << 1, /* a traffic policy applies: choose from `local`, not from `any` */
+	FRONTEND_ADDRESS = 1 << 0,	/* the port-0 row of a clusterIP: undefined ports are rejected */
+	FRONTEND_LOCAL_ONLY = 1 << 1,	/* a traffic policy applies: choose from `local`, not from `any` */
 	FRONTEND_HAS_ENDPOINT = 1 << 2, /* some endpoint is usable somewhere: an empty pool drops, it does not reject */
 };
 
 struct frontend {
 	struct segment any;
 	struct segment local;
-	__u32 service_port; /* key of `names` and, with a reason, of `counters` */
+	__u32 service_port;	/* key of `names` and, with a reason, of `counters` */
 	__u32 affinity_seconds; /* 0: no session affinity */
-	__u32 flags; /* enum frontend_flag */
-	__u32 check; /* hash of the key and all of the above, see frontend.h */
+	__u32 flags;		/* enum frontend_flag */
+	__u32 check;		/* hash of the key and all of the above, see frontend.h */
 };
 
 struct backend {
@@ -69,7 +73,8 @@ struct cidr_key {
 
 /* What may change while a generation runs: one slot. */
 struct switches {
-	struct address node_ipv4; /* session affinity's client for sockets of the node itself; all zero: none */
+	/* session affinity's client for sockets of the node itself; all zero: none */
+	struct address node_ipv4;
 	struct address node_ipv6;
 	__u8 pods_at_tc; /* 1: pods have tc programs; their connected UDP and affinity are left to those */
 	__u8 zero[3];
@@ -106,7 +111,7 @@ struct flow_key {
 };
 
 enum flow_flag {
-	FLOW_REPLY = 1 << 0, /* the way back: its twin is the row that was made for the client's packet */
+	FLOW_REPLY = 1 << 0,   /* the way back: its twin is the row that was made for the client's packet */
 	FLOW_HAIRPIN = 1 << 1, /* client and backend are one pod: the packet turns around at its veth */
 };
 
@@ -124,11 +129,11 @@ struct flow {
 	__be16 source_port;
 	__be16 destination_port;
 	__u32 service_port; /* 0: no Service, a direct connection whose source port had to be remapped */
-	__u8 state; /* enum flow_state; changed in place, so not part of `check` */
-	__u8 flags; /* enum flow_flag */
-	__u8 next_hop[6]; /* destination MAC learnt from the replies; all zero: unknown */
-	__u32 check; /* hash of the key and of what stands above but for `state`, see flow.h */
-	__u32 seen; /* seconds since boot of the last packet, exact to a second; changed in place */
+	__u8 state;	    /* enum flow_state; changed in place, so not part of `check` */
+	__u8 flags;	    /* enum flow_flag */
+	__u8 next_hop[6];   /* destination MAC learnt from the replies; all zero: unknown */
+	__u32 check;	    /* hash of the key and of what stands above but for `state`, see flow.h */
+	__u32 seen;	    /* seconds since boot of the last packet, exact to a second; changed in place */
 };
 
 struct affinity_key {
@@ -159,33 +164,37 @@ struct socket_peer {
 	__be16 port;
 	__u16 zero;
 	__u32 service_port;
-	__u32 seen; /* seconds since boot; changed in place */
+	__u32 seen;  /* seconds since boot; changed in place */
 	__u32 check; /* hash of the key and of what stands above but for `seen` */
 };
 
 /*
- * What was done with a connection or a packet, and why: the key of `counters` beside the service port. The names
- * without REASON_, in lower case, are what dump, metrics and explain show.
+ * What was done with a connection or a packet, and why: the key of `counters` beside the service port. The
+ * names without REASON_, in lower case, are what dump, metrics and explain show.
  */
 enum reason {
 	REASON_CONNECTED_SOCKET = 1, /* a backend was chosen in a socket hook */
-	REASON_CONNECTED_POD = 2, /* a backend was chosen at a pod's veth */
-	REASON_REJECT_NO_ENDPOINT = 16, /* nothing anywhere can answer: the client is told */
-	REASON_REJECT_UNDEFINED_PORT = 17, /* a clusterIP, but not one of its ports: the client is told */
+	REASON_CONNECTED_POD = 2,    /* a backend was chosen at a pod's veth */
+	REASON_CONNECTED_DIRECT =
+	    3, /* a pod's own address was asked, from a source port that a flow already has there */
+	REASON_REJECT_NO_ENDPOINT = 16,	    /* nothing anywhere can answer: the client is told */
+	REASON_REJECT_UNDEFINED_PORT = 17,  /* a clusterIP, but not one of its ports: the client is told */
 	REASON_DROP_NO_LOCAL_ENDPOINT = 32, /* a Local policy, and only other nodes have endpoints */
-	REASON_DROP_UNTRANSLATED = 33, /* a service address that nobody translated was about to leave the node */
-	REASON_DROP_UNALLOCATED = 34, /* an address of a ServiceCIDR that no Service has was about to leave the node */
+	REASON_DROP_UNTRANSLATED = 33,	    /* a service address that nobody translated was about to leave the node */
+	REASON_DROP_UNALLOCATED = 34,  /* an address of a ServiceCIDR that no Service has was about to leave the node */
 	REASON_DROP_UNSTABLE_ROW = 35, /* a row changed twice while it was read */
 	REASON_DROP_NO_SOURCE_PORT = 36, /* no free source port was found for a flow whose own is taken */
-	REASON_DROP_NO_FLOW_ROW = 37, /* the flow table refused the row */
-	REASON_DROP_MALFORMED = 38, /* the packet could not be rewritten */
+	REASON_DROP_NO_FLOW_ROW = 37,	 /* the flow table refused the row */
+	REASON_DROP_MALFORMED = 38,	 /* the packet could not be rewritten */
 };
 
 struct counter_key {
 	__u32 service_port; /* 0: none, e.g. for an unallocated address */
-	__u32 reason; /* enum reason */
+	__u32 reason;	    /* enum reason */
 };
 
 struct counter {
 	__u64 packets;
 };
+
+#pragma clang diagnostic pop

@@ -1,0 +1,119 @@
+# What a person types here. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+
+ARCH := $(shell uname -m)
+BIN := $(CURDIR)/node_modules/.bin
+NODE := $(BIN)/node
+export PATH := $(BIN):$(PATH)
+
+CLANG ?= clang
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -ffile-prefix-map=$(CURDIR)=. \
+	-I/usr/include/$(ARCH)-linux-gnu -I bpf
+BPF_OBJECTS := $(patsubst bpf/%.bpf.c,build/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
+BPF_HEADERS := $(wildcard bpf/*.h)
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+##@ Run it
+
+.PHONY: demo
+demo: build ## Two nodes, real pods and servers, plain YAML: watch Services answer (under a minute)
+	@$(SUDO) $(NODE) demo/run.ts
+
+.PHONY: build
+build: bin/bpfsvc $(BPF_OBJECTS) native ## Compile the programs and the addon; leaves bin/bpfsvc
+
+##@ Check it
+
+.PHONY: test
+test: build ## Everything: lint, types, unit, kernel and packet tests, with one closing summary
+	@$(SUDO) $(NODE) test/run.ts
+
+.PHONY: test-unit
+test-unit: build ## Only the pure code
+	@$(NODE) test/run.ts unit
+
+.PHONY: test-native
+test-native: build ## Only the libbpf binding
+	@$(SUDO) $(NODE) test/run.ts native
+
+.PHONY: test-kernel
+test-kernel: build ## Only maps, programs and generations, on this kernel
+	@$(SUDO) $(NODE) test/run.ts kernel
+
+.PHONY: test-netns
+test-netns: build ## Only real packets between namespaces
+	@$(SUDO) $(NODE) test/run.ts netns
+
+.PHONY: lint
+lint: setup ## Formatting, lint and types
+	@$(NODE) test/run.ts lint
+
+.PHONY: mutants
+mutants: build ## Put in known faults, one at a time; each must turn a test red
+	@$(SUDO) $(NODE) test/mutants/run.ts
+
+.PHONY: bench
+bench: build ## Side by side with direct, iptables and nftables, as ratios (JSON=file keeps the figures)
+	@$(SUDO) $(NODE) bench/run.ts $(if $(JSON),--json $(JSON))
+
+##@ Change it
+
+.PHONY: gen
+gen: $(BPF_OBJECTS) ## Regenerate src/layout.gen.ts from the BTF of the compiled programs
+	@$(NODE) bpf/layout.ts $(BPF_OBJECTS) > build/layout.gen.ts
+	@mv build/layout.gen.ts src/layout.gen.ts
+
+.PHONY: format
+format: setup ## Format everything in place
+	@biome check --write .
+	@clang-format -i bpf/*.c bpf/*.h
+
+.PHONY: clean
+clean: ## Remove what was built (not the installed packages)
+	rm -rf build bin native/build
+
+##@ What the above need
+
+.PHONY: setup
+setup: build/.packages node_modules/.package-lock.json ## Install Debian's packages and npm's, once
+
+# COMMAND-or-FILE:PACKAGE. apt runs only if something is missing.
+NEEDS := $(CLANG):clang llvm-strip:llvm clang-format:clang-format cc:gcc npm:npm ip:iproute2 nsenter:util-linux \
+	nft:nftables iptables:iptables tcpdump:tcpdump ethtool:ethtool /usr/include/bpf/libbpf.h:libbpf-dev \
+	/usr/include/linux/bpf.h:linux-libc-dev
+
+build/.packages: Makefile
+	@mkdir -p build
+	@missing=; for need in $(NEEDS); do thing=$${need%%:*}; \
+		case $$thing in /*) [ -e $$thing ];; *) command -v $$thing >/dev/null;; esac || missing="$$missing $${need#*:}"; done; \
+	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
+		$(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends $$missing >build/apt.log 2>&1 || { cat build/apt.log; exit 1; }; fi
+	@touch $@
+
+node_modules/.package-lock.json: package-lock.json package.json native/package.json | build/.packages
+	@npm ci --no-fund --no-audit --loglevel=error
+	@touch $@
+
+build/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile | setup
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+	@llvm-strip -g $@
+
+.PHONY: native
+native: | setup
+	@$(MAKE) --no-print-directory -C native
+
+bin/bpfsvc: Makefile | setup
+	@mkdir -p bin
+	@printf '%s\n' '#!/bin/sh' '# made by make build: the CLI, with the Node that the project brings' \
+		'root=$$(dirname "$$(dirname "$$(readlink -f "$$0")")")' \
+		'exec "$$root/node_modules/.bin/node" --disable-warning=ExperimentalWarning "$$root/src/main.ts" "$$@"' > $@
+	@chmod +x $@
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

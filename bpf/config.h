@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#pragma once
+#include <linux/types.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+#include "types.h"
+
+#define PURE static __always_inline
+
+/* Set by the agent between open and load; a change of it is a new generation. */
+const volatile struct config config = {};
+
+/* Enums reach the generated layout only if something emitted refers to them. */
+const enum frontend_flag *anchor_frontend_flag __attribute__((unused));
+const enum hook *anchor_hook __attribute__((unused));
+const enum flow_flag *anchor_flow_flag __attribute__((unused));
+const enum flow_state *anchor_flow_state __attribute__((unused));
+const enum reason *anchor_reason __attribute__((unused));
+
+/* Seconds of CLOCK_MONOTONIC. The coarse clock is 10 times cheaper than the exact one, and a tick is close
+ * enough. */
+PURE __u32 now_seconds(void)
+{
+	return bpf_ktime_get_coarse_ns() / 1000000000;
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#pragma once
+#include "frontend.h"
+#include "packet.h"
+
+/*
+ * A flow is a remembered choice, in two rows, twins. Each row says what its own tuple becomes, and the hook
+ * in its key is the only one that may use it: un-translating a reply at the backend's veth instead of the
+ * client's cuts local connections. Rows hold the backend's address, not a number: a change of the Service
+ * never breaks a flow.
+ *
+ * A flow begins in `half_open` and moves to `flows` when the client has answered the backend. Time is a stamp
+ * judged at look-up; no sweep has to run for any of this to be right.
+ */
+
+#define NEXT_HOP_SECONDS 10 /* replies stopped for this long: ask the routing again where the backend is */
+#define PORT_ATTEMPTS 16
+
+static __noinline __u32 flow_check(const struct flow_key *key, const struct flow *flow)
+{
+	struct checksum checksum = CHECK_START;
+	const __u32 *words = (const __u32 *)flow;
+
+	check_words(&checksum, key, sizeof(*key));
+	check_words(&checksum, flow, __builtin_offsetof(struct flow, state));
+	/* `state` is the low byte of this word and changes in place */
+	check_word(&checksum, words[__builtin_offsetof(struct flow, state) / 4] & ~0xffu);
+	check_word(&checksum, words[__builtin_offsetof(struct flow, state) / 4 + 1]);
+	return check_end(&checksum);
+}
+
+PURE bool is_closing(__u8 state)
+{
+	__u8 both = FLOW_CLIENT_FIN | FLOW_BACKEND_FIN;
+
+	return state & FLOW_RESET || (state & both) == both;
+}
+
+PURE bool is_expired(const struct flow *flow, __u8 protocol, bool tentative, __u32 now)
+{
+	__u32 lifetime;
+
+	if (protocol != IPPROTO_TCP)
+		lifetime = config.udp_seconds;
+	else if (is_closing(flow->state))
+		lifetime = config.tcp_closing_seconds;
+	else if (tentative)
+		lifetime = config.half_open_seconds;
+	else if (flow->state & (FLOW_CLIENT_FIN | FLOW_BACKEND_FIN))
+		lifetime = config.tcp_half_closed_seconds;
+	else
+		lifetime = config.tcp_established_seconds;
+	return now - flow->seen > lifetime;
+}
+
+enum flow_table {
+	IN_FLOWS = 1 << 0,
+	IN_HALF_OPEN = 1 << 1,
+};
+
+/*
+ * The flow that `key` belongs to, copied and proved. FOUND: it stands in `flows`; TENTATIVE: in `half_open`;
+ * NONE also for one whose time is over. `tables`: where to look.
+ */
+__noinline int flow_find(const struct flow_key *key, struct flow *copy, __u32 tables)
+{
+	__u32 now = now_seconds();
+	const struct flow *row;
+
+	if (!key || !copy)
+		return UNSTABLE;
+	if (tables & IN_FLOWS) {
+		for (int attempt = 0; attempt < 2; attempt++) {
+			row = bpf_map_lookup_elem(&flows, key);
+			if (!row)
+				goto half_open;
+			*copy = *row;
+			if (flow_check(key, copy) == copy->check)
+				return is_expired(copy, key->protocol, false, now) ? NONE : FOUND;
+		}
+		return UNSTABLE;
+	}
+half_open:
+	if (tables & IN_HALF_OPEN) {
+		for (int attempt = 0; attempt < 2; attempt++) {
+			row = bpf_map_lookup_elem(&half_open, key);
+			if (!row)
+				return NONE;
+			*copy = *row;
+			if (flow_check(key, copy) == copy->check)
+				return is_expired(copy, key->protocol, true, now) ? NONE : TENTATIVE;
+		}
+		return UNSTABLE;
+	}
+	return NONE;
+}
+
+/* The key of the other row. A hairpin flow has both at from_pod. */
+PURE void twin_key(const struct flow_key *key, const struct flow *flow, struct flow_key *twin)
+{
+	__builtin_memset(twin, 0, sizeof(*twin));
+	twin->source = flow->destination;
+	twin->destination = flow->source;
+	twin->source_port = flow->destination_port;
+	twin->destination_port = flow->source_port;
+	twin->protocol = key->protocol;
+	/* from_pod <-> to_pod, from_wire <-> to_wire */
+	twin->hook = flow->flags & FLOW_HAIRPIN ? key->hook : ((key->hook - 1) ^ 1) + 1;
+}
+
+/* The row of the other key, as if it were new. */
+PURE void twin_row(const struct flow_key *key, const struct flow *flow, const struct flow_key *twin, struct flow *row)
+{
+	__builtin_memset(row, 0, sizeof(*row));
+	row->source = key->destination;
+	row->destination = key->source;
+	row->source_port = key->destination_port;
+	row->destination_port = key->source_port;
+	row->service_port = flow->service_port;
+	row->state = flow->state;
+	row->flags = flow->flags ^ FLOW_REPLY;
+	row->seen = flow->seen;
+	row->check = flow_check(twin, row);
+}
+
+PURE void flow_delete(const struct flow_key *key)
+{
+	bpf_map_delete_elem(&half_open, key);
+	bpf_map_delete_elem(&flows, key);
+}
+
+/* Deletes a row and its twin. */
+__noinline int flow_forget(const struct flow_key *key, const struct flow *flow)
+{
+	struct flow_key twin;
+
+	if (!key || !flow)
+		return 0;
+	twin_key(key, flow, &twin);
+	flow_delete(&twin);
+	flow_delete(key);
+	return 0;
+}
+
+/* Is the key of a new flow's way back taken by another flow that lives? What is dead or our own from before,
+ * goes. */
+PURE bool reply_key_is_taken(const struct flow_key *reply, const struct flow_key *forward)
+{
+	struct flow old = {};
+	int result = flow_find(reply, &old, IN_FLOWS | IN_HALF_OPEN);
+
+	if (result == UNSTABLE)
+		return true;
+	/* the old row's result turned around is the key of its forward row */
+	if (result != NONE && !is_closing(old.state) &&
+	    (!same_address(&old.destination, &forward->source) || !same_address(&old.source, &forward->destination) ||
+	     old.destination_port != forward->source_port || old.source_port != forward->destination_port))
+		return true;
+	flow_delete(reply);
+	return false;
+}
+
+/*
+ * Remembers a new flow: `flow` says what the client's packet becomes. If another flow of the same client port
+ * already has this backend (two VIPs over one backend), the backend must see another source port: one is
+ * found and put into `flow`. 0, or the reason why the packet must be dropped.
+ */
+__noinline int flow_remember(const struct flow_key *key, struct flow *flow)
+{
+	struct flow_key reply;
+	struct flow row;
+	int attempt;
+
+	if (!key || !flow)
+		return REASON_DROP_NO_FLOW_ROW;
+	flow->seen = now_seconds();
+	for (attempt = 0; attempt < PORT_ATTEMPTS; attempt++) {
+		twin_key(key, flow, &reply);
+		if (!reply_key_is_taken(&reply, key)) {
+			twin_row(key, flow, &reply, &row);
+			if (!bpf_map_update_elem(&half_open, &reply, &row, BPF_NOEXIST))
+				break;
+		}
+		flow->source_port = bpf_htons(1024 + bpf_get_prandom_u32() % (65536 - 1024));
+	}
+	if (attempt == PORT_ATTEMPTS)
+		return REASON_DROP_NO_SOURCE_PORT;
+
+	flow->check = flow_check(key, flow);
+	bpf_map_delete_elem(&flows, key);
+	if (bpf_map_update_elem(&half_open, key, flow, BPF_ANY)) {
+		bpf_map_delete_elem(&half_open, &reply);
+		return REASON_DROP_NO_FLOW_ROW;
+	}
+	return 0;
+}
+
+/* The client has answered the backend: both rows move to where a flood of new flows cannot evict them. */
+__noinline int flow_promote(const struct flow_key *key, const struct flow *flow)
+{
+	struct flow_key reply;
+	struct flow row;
+
+	if (!key || !flow)
+		return 0;
+	twin_key(key, flow, &reply);
+	twin_row(key, flow, &reply, &row);
+	if (bpf_map_update_elem(&flows, &reply, &row, BPF_ANY) || bpf_map_update_elem(&flows, key, flow, BPF_ANY))
+		return 0; /* it stays where it is, and the next packet tries again */
+	bpf_map_delete_elem(&half_open, &reply);
+	bpf_map_delete_elem(&half_open, key);
+	return 0;
+}
+
+PURE bool is_zero_mac(const __u8 *mac)
+{
+	return !(mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]);
+}
+
+/* `row` is live: a reader between the two writes finds it unstable and reads again. */
+PURE void set_next_hop(const struct flow_key *key, struct flow *row, const __u8 *mac)
+{
+	struct flow copy = *row;
+
+	__builtin_memcpy(copy.next_hop, mac, ETH_ALEN);
+	copy.check = flow_check(key, &copy);
+	__builtin_memcpy(row->next_hop, mac, ETH_ALEN);
+	row->check = copy.check;
+}
+
+/* What this packet adds to the state of its flow. */
+PURE __u8 news_of(const struct packet *packet, const struct flow *flow)
+{
+	bool is_reply = flow->flags & FLOW_REPLY;
+	__u8 state = is_reply ? FLOW_REPLIED : 0;
+
+	if (packet->tcp_flags & TCP_FLAG_RST_BIT)
+		state |= FLOW_RESET;
+	if (packet->tcp_flags & TCP_FLAG_FIN_BIT)
+		state |= is_reply ? FLOW_BACKEND_FIN : FLOW_CLIENT_FIN;
+	return state & ~flow->state;
+}
+
+/* A row is written at most once a second, and when there is news: a write takes the cache line from the other
+ * CPUs. */
+PURE bool flow_is_due(const struct packet *packet, const struct flow *flow)
+{
+	return now_seconds() != flow->seen || news_of(packet, flow);
+}
+
+/* Both rows as they are in the map now, to be written in place. NULL: evicted. */
+PURE struct flow *live_row(const struct flow_key *key, bool tentative)
+{
+	return tentative ? bpf_map_lookup_elem(&half_open, key) : bpf_map_lookup_elem(&flows, key);
+}
+
+/* The bookkeeping of a packet that is due. `source_mac`: of a reply, where it came from. */
+__noinline int flow_touch(const struct packet *packet, const struct flow *flow, bool tentative, __u64 source_mac)
+{
+	struct flow_key other;
+	struct flow *row, *twin;
+	__u8 news;
+
+	if (!packet || !flow)
+		return 0;
+	news = news_of(packet, flow);
+	twin_key(&packet->tuple, flow, &other);
+	twin = live_row(&other, tentative);
+	if (!twin) { /* evicted alone: the way back would be lost */
+		struct flow lost;
+
+		twin_row(&packet->tuple, flow, &other, &lost);
+		lost.state |= news;
+		if (tentative)
+			bpf_map_update_elem(&half_open, &other, &lost, BPF_NOEXIST);
+		else
+			bpf_map_update_elem(&flows, &other, &lost, BPF_NOEXIST);
+	} else {
+		twin->state |= news;
+	}
+
+	row = live_row(&packet->tuple, tentative);
+	if (!row)
+		return 0;
+	/* Bridge without br_netfilter: the SYN is routed, the reply switched past conntrack. Sent to the MAC
+	 * that the reply came from, later packets travel as a direct frame would. Without replies for a while
+	 * the backend may have moved, and routing knows. */
+	if (twin && flow->flags & FLOW_REPLY) {
+		if (is_zero_mac(twin->next_hop))
+			set_next_hop(&other, twin, (__u8 *)&source_mac);
+	} else if (twin && !is_zero_mac(row->next_hop) && now_seconds() - twin->seen > NEXT_HOP_SECONDS) {
+		__u8 unknown[ETH_ALEN] = {};
+
+		set_next_hop(&packet->tuple, row, unknown);
+	}
+	row->state |= news;
+	row->seen = now_seconds();
+	return 0;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#pragma once
+#include "check.h"
+#include "verdict.h"
+
+/* What a look-up of a row that proves itself can give. */
+enum found {
+	FOUND,
+	NONE,
+	UNSTABLE,  /* it changed twice while it was read */
+	TENTATIVE, /* a flow in half_open */
+};
+
+PURE bool same_address(const struct address *a, const struct address *b)
+{
+	return a->words[0] == b->words[0] && a->words[1] == b->words[1] && a->words[2] == b->words[2] &&
+	       a->words[3] == b->words[3];
+}
+
+PURE bool is_zero_address(const struct address *a)
+{
+	return !(a->words[0] | a->words[1] | a->words[2] | a->words[3]);
+}
+
+PURE __u32 frontend_check(const struct frontend_key *key, const struct frontend *frontend)
+{
+	struct checksum checksum = CHECK_START;
+
+	check_words(&checksum, key, sizeof(*key));
+	check_words(&checksum, frontend, __builtin_offsetof(struct frontend, check));
+	return check_end(&checksum);
+}
+
+/* Copies the row of `key`. NONE: not a frontend of ours. */
+__noinline int frontend_find(const struct frontend_key *key, struct frontend *copy)
+{
+	if (!key || !copy)
+		return UNSTABLE;
+	for (int attempt = 0; attempt < 2; attempt++) {
+		const struct frontend *row = bpf_map_lookup_elem(&frontends, key);
+
+		if (!row)
+			return NONE;
+		*copy = *row;
+		if (frontend_check(key, copy) == copy->check)
+			return FOUND;
+	}
+	return UNSTABLE;
+}
+
+/* Is this a clusterIP? Then `copy` is its port-0 row. */
+PURE int address_find(const struct address *address, struct frontend *copy)
+{
+	struct frontend_key key = {.address = *address};
+
+	return frontend_find(&key, copy);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#pragma once
+#include "packet.h"
+
+/*
+ * Rewriting a packet. Transport checksums go through bpf_l4_csum_replace, which alone knows whether the
+ * checksum in the packet is complete, partial (the device or the receiver finishes it) or summed by the card:
+ * arithmetic on the bytes is right in only one of these cases.
+ */
+
+PURE __u32 checksum_offset(const struct packet *packet)
+{
+	return packet->l4 +
+	       (is_tcp(packet) ? __builtin_offsetof(struct tcphdr, check) : __builtin_offsetof(struct udphdr, check));
+}
+
+PURE __u16 fold(__u64 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32 & 0xffff);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+struct ports {
+	__be16 source;
+	__be16 destination;
+};
+
+PURE long rewrite_ipv4(struct __sk_buff *skb, const struct packet *packet, const struct flow *to, __u64 flags)
+{
+	struct {
+		__be16 check;
+		__be32 source;
+		__be32 destination;
+		struct ports ports;
+	} __attribute__((packed)) header;
+	__be32 old[2] = {packet->tuple.source.words[3], packet->tuple.destination.words[3]};
+	__be32 new[2] = {to->source.words[3], to->destination.words[3]};
+	__s64 change = bpf_csum_diff(old, sizeof(old), new, sizeof(new), 0);
+	struct iphdr *ip;
+	__be16 check;
+	long error;
+
+	ip = data_of(skb) + ETH_HLEN;
+	if ((void *)(ip + 1) > end_of(skb))
+		return -1;
+	check = ~fold((__u64)(__u16)~ip->check + (__u32)change);
+
+	error = bpf_l4_csum_replace(skb, checksum_offset(packet), 0, change, BPF_F_PSEUDO_HDR | flags);
+	header.check = check;
+	header.source = new[0];
+	header.destination = new[1];
+	header.ports = (struct ports){to->source_port, to->destination_port};
+	if (packet->l4 == ETH_HLEN + sizeof(struct iphdr)) /* no options between addresses and ports: one store */
+		return error | bpf_skb_store_bytes(skb, ETH_HLEN + 10, &header, sizeof(header), 0);
+	error |= bpf_skb_store_bytes(skb, ETH_HLEN + 10, &header, 10, 0);
+	return error | bpf_skb_store_bytes(skb, packet->l4, &header.ports, sizeof(header.ports), 0);
+}
+
+PURE long rewrite_ipv6(struct __sk_buff *skb, const struct packet *packet, const struct flow *to, __u64 flags)
+{
+	struct {
+		struct address source;
+		struct address destination;
+		struct ports ports;
+	} header = {to->source, to->destination, {to->source_port, to->destination_port}};
+	__s64 change = bpf_csum_diff((void *)&packet->tuple.source, 2 * sizeof(struct address), (void *)&header,
+				     2 * sizeof(struct address), 0);
+	long error = bpf_l4_csum_replace(skb, checksum_offset(packet), 0, change, BPF_F_PSEUDO_HDR | flags);
+
+	/* The helper assumes an IPv4 header, whose own checksum takes the change back. Without one a card's
+	 * sum over the packet would be wrong afterwards; with no such sum this does nothing. */
+	bpf_csum_update(skb, change);
+	return error | bpf_skb_store_bytes(skb, ETH_HLEN + 8, &header, sizeof(header), 0);
+}
+
+/* Gives the packet the addresses and ports of `to`. 0, or the packet is damaged and must be dropped. */
+PURE long rewrite(struct __sk_buff *skb, const struct packet *packet, const struct flow *to)
+{
+	struct ports old = {packet->tuple.source_port, packet->tuple.destination_port};
+	struct ports new = {to->source_port, to->destination_port};
+	/* UDP over IPv4 may have no checksum: 0 stays 0, and a computed 0 becomes 0xffff */
+	__u64 flags = is_tcp(packet) ? 0 : BPF_F_MARK_MANGLED_0;
+	__u32 from = *(__u32 *)&old, into = *(__u32 *)&new;
+	long error = packet->ipv6 ? rewrite_ipv6(skb, packet, to, flags) : rewrite_ipv4(skb, packet, to, flags);
+
+	if (from != into)
+		error |= bpf_l4_csum_replace(skb, checksum_offset(packet), from, into, flags | sizeof(into));
+	return error;
+}
+
+/* Sends the frame back out of the device it came from, to whoever sent it. */
+PURE int turn_around(struct __sk_buff *skb)
+{
+	__u8 mac[2 * ETH_ALEN];
+
+	if (bpf_skb_load_bytes(skb, 0, mac, sizeof(mac)) || bpf_skb_store_bytes(skb, 0, mac + ETH_ALEN, ETH_ALEN, 0) ||
+	    bpf_skb_store_bytes(skb, ETH_ALEN, mac, ETH_ALEN, 0))
+		return TC_ACT_SHOT;
+	return bpf_redirect(skb->ifindex, 0);
+}

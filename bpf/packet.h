@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#pragma once
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include "config.h"
+
+/*
+ * Headers of a frame. Each parser checks bounds itself, says -1 for what is not ours and leaves such a frame
+ * alone: other protocols, fragments, IPv6 extension headers, IPv6 packets with IPv4-mapped addresses (they
+ * would meet the rows of IPv4), frames whose VLAN tag is kept beside the data (they belong to the VLAN
+ * device).
+ */
+
+struct packet {
+	struct flow_key tuple; /* as on the wire, with the hook it was seen at */
+	__u32 l3;	       /* offsets of the headers from the start of the frame */
+	__u32 l4;
+	__u8 ipv6;
+	__u8 tcp_flags; /* byte 13 of the TCP header; 0 for UDP */
+};
+
+#define TCP_FLAG_FIN_BIT 0x01
+#define TCP_FLAG_SYN_BIT 0x02
+#define TCP_FLAG_RST_BIT 0x04
+#define TCP_FLAG_ACK_BIT 0x10
+
+#define MAPPED_PREFIX bpf_htonl(0xffff)
+#define FRAGMENT_BITS bpf_htons(0x3fff) /* more fragments, or an offset */
+
+PURE void map_ipv4(struct address *address, __be32 ipv4)
+{
+	address->words[0] = 0;
+	address->words[1] = 0;
+	address->words[2] = MAPPED_PREFIX;
+	address->words[3] = ipv4;
+}
+
+PURE bool is_mapped(const struct address *a)
+{
+	return !a->words[0] && !a->words[1] && a->words[2] == MAPPED_PREFIX;
+}
+
+/*
+ * Bounds of what can be read directly. In assembly, since the compiler knows these fields as 32 bit numbers
+ * and would copy them as such, which makes a number of the pointer.
+ */
+PURE void *data_of(struct __sk_buff *skb)
+{
+	void *data;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)" : "=r"(data) : "r"(skb), "i"(__builtin_offsetof(struct __sk_buff, data)));
+	return data;
+}
+
+PURE void *end_of(struct __sk_buff *skb)
+{
+	void *end;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)"
+		     : "=r"(end)
+		     : "r"(skb), "i"(__builtin_offsetof(struct __sk_buff, data_end)));
+	return end;
+}
+
+/* The first bytes in one piece and readable directly; pulls them together if they are not. */
+PURE bool linear(struct __sk_buff *skb, __u32 bytes)
+{
+	if (data_of(skb) + bytes <= end_of(skb))
+		return true;
+	return bpf_skb_pull_data(skb, bytes) == 0;
+}
+
+/* Addresses, protocol and offset of layer 4. TCP and UDP or not. */
+PURE int parse_ip(struct __sk_buff *skb, struct packet *packet)
+{
+	void *data, *end;
+	struct ethhdr *eth;
+
+	if (skb->vlan_present || !linear(skb, ETH_HLEN + sizeof(struct iphdr)))
+		return -1;
+	data = data_of(skb);
+	end = end_of(skb);
+	eth = data;
+	if (data + ETH_HLEN + sizeof(struct iphdr) > end)
+		return -1;
+	packet->l3 = ETH_HLEN;
+
+	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = data + ETH_HLEN;
+
+		if (ip->version != 4 || ip->ihl < 5)
+			return -1;
+		packet->ipv6 = 0;
+		packet->tuple.protocol = ip->frag_off & FRAGMENT_BITS ? IPPROTO_RAW : ip->protocol;
+		map_ipv4(&packet->tuple.source, ip->saddr);
+		map_ipv4(&packet->tuple.destination, ip->daddr);
+		packet->l4 = ETH_HLEN + ip->ihl * 4;
+		return 0;
+	}
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr *ip;
+
+		if (!linear(skb, ETH_HLEN + sizeof(*ip)))
+			return -1;
+		data = data_of(skb);
+		end = end_of(skb);
+		ip = data + ETH_HLEN;
+		if ((void *)(ip + 1) > end)
+			return -1;
+		packet->ipv6 = 1;
+		packet->tuple.protocol = ip->nexthdr;
+		__builtin_memcpy(&packet->tuple.source, &ip->saddr, sizeof(struct address));
+		__builtin_memcpy(&packet->tuple.destination, &ip->daddr, sizeof(struct address));
+		packet->l4 = ETH_HLEN + sizeof(*ip);
+		return is_mapped(&packet->tuple.source) || is_mapped(&packet->tuple.destination) ? -1 : 0;
+	}
+	return -1;
+}
+
+/* A whole TCP or UDP packet, so that its tuple is a flow's. */
+PURE int parse_transport(struct __sk_buff *skb, __u8 hook, struct packet *packet)
+{
+	__u32 l4, header;
+	void *data, *end;
+
+	if (parse_ip(skb, packet))
+		return -1;
+	if (packet->tuple.protocol != IPPROTO_TCP && packet->tuple.protocol != IPPROTO_UDP)
+		return -1;
+	packet->tuple.hook = hook;
+	l4 = packet->l4;
+	header = packet->tuple.protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
+	if (!linear(skb, l4 + header))
+		return -1;
+	data = data_of(skb);
+	end = end_of(skb);
+	if (l4 > ETH_HLEN + 60 || data + l4 + sizeof(struct udphdr) > end)
+		return -1;
+	packet->tuple.source_port = *(__be16 *)(data + l4);
+	packet->tuple.destination_port = *(__be16 *)(data + l4 + 2);
+	packet->tcp_flags = 0;
+	if (packet->tuple.protocol == IPPROTO_TCP) {
+		if (data + l4 + sizeof(struct tcphdr) > end)
+			return -1;
+		packet->tcp_flags = *(__u8 *)(data + l4 + 13);
+	}
+	return 0;
+}
+
+PURE bool is_tcp(const struct packet *packet)
+{
+	return packet->tuple.protocol == IPPROTO_TCP;
+}
+
+/* The first packet of a connection: SYN without ACK. */
+PURE bool is_tcp_start(const struct packet *packet)
+{
+	return (packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_ACK_BIT)) == TCP_FLAG_SYN_BIT;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The packet path. A packet is rewritten where its client enters the node and un-rewritten where it goes back
+ * to that client, so everything in between (routing, the CNI's overlay, NetworkPolicy, conntrack) sees a
+ * plain pod-to-pod flow.
+ *
+ *   from_pod  ingress of a pod's veth, host side: what a pod sends
+ *   to_pod    egress of the same: what a pod is sent
+ *   to_wire   egress of every way out of the node
+ */
+#include "flow.h"
+#include "nat.h"
+#include "pool.h"
+#include "reject.h"
+
+/* Rewrites a packet of a flow and sends it on its way. */
+__noinline int translate(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
+{
+	if (!packet || !flow)
+		return TC_ACT_SHOT;
+	if (rewrite(skb, packet, flow))
+		return drop(flow->service_port, REASON_DROP_MALFORMED);
+	if (flow->flags & FLOW_HAIRPIN)
+		return turn_around(skb);
+	if (!is_zero_mac(flow->next_hop) && bpf_skb_store_bytes(skb, 0, flow->next_hop, ETH_ALEN, 0))
+		return drop(flow->service_port, REASON_DROP_MALFORMED);
+	return TC_ACT_UNSPEC;
+}
+
+/*
+ * A SYN straight to a pod. If a flow of ours has the way back that this connection needs, its replies would
+ * be taken for that flow's: a dead flow is forgotten; beside a living one this connection gets rows too, and
+ * so another source port.
+ */
+PURE int choose_direct(const struct packet *packet, struct flow *flow)
+{
+	struct flow_key reply;
+	struct flow old = {};
+
+	flow->destination = packet->tuple.destination;
+	flow->destination_port = packet->tuple.destination_port;
+	twin_key(&packet->tuple, flow, &reply);
+	switch (flow_find(&reply, &old, IN_FLOWS | IN_HALF_OPEN)) {
+	case NONE:
+		return 0;
+	case UNSTABLE:
+		return REASON_DROP_UNSTABLE_ROW;
+	}
+	if (!is_closing(old.state))
+		return REASON_CONNECTED_DIRECT;
+	flow_forget(&reply, &old);
+	return 0;
+}
+
+PURE int choose_service(const struct packet *packet, const struct frontend *frontend, struct flow *flow)
+{
+	struct backend backend = {};
+
+	flow->service_port = frontend->service_port;
+	if (!pool_of(frontend).count)
+		return frontend->flags & FRONTEND_HAS_ENDPOINT ? REASON_DROP_NO_LOCAL_ENDPOINT
+							       : REASON_REJECT_NO_ENDPOINT;
+	if (!choose_backend(frontend, &packet->tuple.source, &backend))
+		return REASON_DROP_UNSTABLE_ROW;
+	flow->destination = backend.address;
+	flow->destination_port = backend.port;
+	if (same_address(&backend.address, &packet->tuple.source)) {
+		/* a pod drops what comes from its own address: let it come from the Service's */
+		flow->source = packet->tuple.destination;
+		flow->flags = FLOW_HAIRPIN;
+	}
+	return REASON_CONNECTED_POD;
+}
+
+/*
+ * What to do with a packet that begins something: 0 if it is not ours, else the reason that says it. With
+ * REASON_CONNECTED_... `flow` tells what the packet becomes.
+ */
+__noinline int choose(const struct packet *packet, struct flow *flow)
+{
+	struct frontend_key key = {};
+	struct frontend frontend = {};
+
+	if (!packet || !flow)
+		return REASON_DROP_MALFORMED;
+	flow->source = packet->tuple.source;
+	flow->source_port = packet->tuple.source_port;
+	key.address = packet->tuple.destination;
+	key.port = packet->tuple.destination_port;
+	key.protocol = packet->tuple.protocol;
+	switch (frontend_find(&key, &frontend)) {
+	case FOUND:
+		return choose_service(packet, &frontend, flow);
+	case UNSTABLE:
+		return REASON_DROP_UNSTABLE_ROW;
+	}
+	switch (address_find(&key.address, &frontend)) {
+	case FOUND:
+		flow->service_port = frontend.service_port;
+		return REASON_REJECT_UNDEFINED_PORT;
+	case UNSTABLE:
+		return REASON_DROP_UNSTABLE_ROW;
+	}
+	return is_tcp(packet) ? choose_direct(packet, flow) : 0;
+}
+
+/* No flow yet. `flow` is room for a new one, all zero. */
+PURE int begin(struct __sk_buff *skb, const struct packet *packet, struct flow *flow)
+{
+	int reason = choose(packet, flow);
+
+	if (!reason)
+		return TC_ACT_UNSPEC;
+	count(flow->service_port, reason);
+	if (reason >= REASON_DROP_NO_LOCAL_ENDPOINT)
+		return TC_ACT_SHOT;
+	if (reason >= REASON_REJECT_NO_ENDPOINT)
+		return reject(skb, packet);
+	reason = flow_remember(&packet->tuple, flow);
+	if (reason)
+		return drop(flow->service_port, reason);
+	return translate(skb, packet, flow);
+}
+
+/* May this flow's backend no longer be chosen? */
+PURE bool backend_left(const struct packet *packet, const struct flow *flow)
+{
+	struct backend backend = {.address = flow->destination, .port = flow->destination_port};
+	struct frontend_key key = {};
+	struct frontend frontend = {};
+	struct segment pool;
+
+	key.address = packet->tuple.destination;
+	key.port = packet->tuple.destination_port;
+	key.protocol = packet->tuple.protocol;
+	if (frontend_find(&key, &frontend) != FOUND)
+		return true;
+	pool = pool_of(&frontend);
+	return !pool_contains(pool.start, pool.count, &backend);
+}
+
+/*
+ * Must this packet choose anew, although a row exists? A SYN whose row is closing or whose backend left the
+ * pool (the source port is used again); a UDP flow whose backend left, looked at once a second.
+ */
+__noinline int is_stale(const struct packet *packet, const struct flow *flow)
+{
+	if (!packet || !flow || flow->flags & FLOW_REPLY)
+		return false;
+	if (is_tcp(packet) && flow->state & (FLOW_CLIENT_FIN | FLOW_BACKEND_FIN | FLOW_RESET))
+		return true;
+	return flow->service_port && backend_left(packet, flow);
+}
+
+PURE bool may_be_stale(const struct packet *packet, const struct flow *flow)
+{
+	return is_tcp(packet) ? is_tcp_start(packet) : now_seconds() != flow->seen;
+}
+
+/* The client answered the backend's answer: a TCP ACK after its SYN-ACK, a second datagram after the first
+ * reply. */
+PURE bool is_confirmed(const struct packet *packet, const struct flow *flow)
+{
+	return flow->state & FLOW_REPLIED && !(flow->flags & FLOW_REPLY) &&
+	       !(packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_RST_BIT));
+}
+
+PURE int find_from_pod(const struct packet *packet, struct flow *flow)
+{
+	struct frontend frontend = {};
+
+	if (is_tcp(packet))
+		return flow_find(&packet->tuple, flow, IN_FLOWS | IN_HALF_OPEN);
+	/* a datagram to no Service is the usual case, and this look-up tells sooner */
+	if (flow_find(&packet->tuple, flow, IN_FLOWS) == FOUND)
+		return FOUND;
+	if (address_find(&packet->tuple.destination, &frontend) == NONE)
+		return NONE;
+	return flow_find(&packet->tuple, flow, IN_HALF_OPEN);
+}
+
+SEC("tc")
+int from_pod(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	struct flow flow = {};
+	int found;
+
+	if (parse_transport(skb, HOOK_FROM_POD, &packet))
+		return TC_ACT_UNSPEC;
+	found = find_from_pod(&packet, &flow);
+	if (found == UNSTABLE)
+		return drop(0, REASON_DROP_UNSTABLE_ROW);
+	/* a connection whose beginning was not ours is not ours: kube-proxy's live on in conntrack */
+	if (found == NONE && is_tcp(&packet) && !is_tcp_start(&packet))
+		return TC_ACT_UNSPEC;
+	if (found != NONE && may_be_stale(&packet, &flow) && is_stale(&packet, &flow)) {
+		flow_forget(&packet.tuple, &flow);
+		found = NONE;
+	}
+	if (found == NONE) {
+		__builtin_memset(&flow, 0, sizeof(flow));
+		return begin(skb, &packet, &flow);
+	}
+	if (found == TENTATIVE && is_confirmed(&packet, &flow))
+		flow_promote(&packet.tuple, &flow);
+	else if (flow_is_due(&packet, &flow))
+		flow_touch(&packet, &flow, found == TENTATIVE, 0);
+	return translate(skb, &packet, &flow);
+}
+
+SEC("tc")
+int to_pod(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	struct flow flow = {};
+	int found;
+
+	if (parse_transport(skb, HOOK_TO_POD, &packet))
+		return TC_ACT_UNSPEC;
+	found = flow_find(&packet.tuple, &flow, IN_FLOWS | IN_HALF_OPEN);
+	if (found == NONE)
+		return TC_ACT_UNSPEC;
+	if (found == UNSTABLE)
+		return drop(0, REASON_DROP_UNSTABLE_ROW);
+	if (flow_is_due(&packet, &flow)) {
+		__u64 mac = 0;
+
+		bpf_skb_load_bytes(skb, ETH_ALEN, &mac, ETH_ALEN);
+		flow_touch(&packet, &flow, found == TENTATIVE, mac);
+	}
+	return translate(skb, &packet, &flow);
+}
+
+/*
+ * A service address that nobody translated must not leave: here and not earlier, because another proxy may
+ * own it. A veth that is not attached yet, a protocol that Services do not know and fragments end here.
+ */
+SEC("tc")
+int to_wire(struct __sk_buff *skb)
+{
+	struct cidr_key cidr = {.prefix_length = 128};
+	struct frontend frontend = {};
+	struct packet packet = {};
+
+	if (parse_ip(skb, &packet))
+		return TC_ACT_UNSPEC;
+	switch (address_find(&packet.tuple.destination, &frontend)) {
+	case FOUND:
+		return drop(frontend.service_port, REASON_DROP_UNTRANSLATED);
+	case UNSTABLE:
+		return drop(0, REASON_DROP_UNSTABLE_ROW);
+	}
+	cidr.address = packet.tuple.destination;
+	if (bpf_map_lookup_elem(&service_cidrs, &cidr))
+		return drop(0, REASON_DROP_UNALLOCATED);
+	return TC_ACT_UNSPEC;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";
