@@ -14,6 +14,7 @@
  */
 
 #define NEXT_HOP_SECONDS 10 /* replies stopped for this long: ask the routing again where the backend is */
+#define ONE_WAY_SECONDS 60  /* less than any lifetime of a flow that is not closing */
 #define PORT_ATTEMPTS 16
 
 static __noinline __u32 flow_check(const struct flow_key *key, const struct flow *flow)
@@ -142,8 +143,7 @@ __noinline int flow_forget(const struct flow_key *key, const struct flow *flow)
 	return 0;
 }
 
-/* Is the key of a new flow's way back taken by another flow that lives? What is dead or our own from before,
- * goes. */
+/* Is the key of a new flow's way back taken by another flow that lives? What is dead or our own from before, goes. */
 PURE bool reply_key_is_taken(const struct flow_key *reply, const struct flow_key *forward)
 {
 	struct flow old = {};
@@ -156,7 +156,10 @@ PURE bool reply_key_is_taken(const struct flow_key *reply, const struct flow_key
 	    (!same_address(&old.destination, &forward->source) || !same_address(&old.source, &forward->destination) ||
 	     old.destination_port != forward->source_port || old.source_port != forward->destination_port))
 		return true;
-	flow_delete(reply);
+	if (result == NONE)
+		flow_delete(reply); /* its time is over */
+	else
+		flow_forget(reply, &old);
 	return false;
 }
 
@@ -248,10 +251,17 @@ PURE bool flow_is_due(const struct packet *packet, const struct flow *flow)
 	return now_seconds() != flow->seen || news_of(packet, flow);
 }
 
-/* Both rows as they are in the map now, to be written in place. NULL: evicted. */
+/* A row as it is in the map now, to be written in place. NULL: evicted. */
 PURE struct flow *live_row(const struct flow_key *key, bool tentative)
 {
 	return tentative ? bpf_map_lookup_elem(&half_open, key) : bpf_map_lookup_elem(&flows, key);
+}
+
+/* After an eviction the key of a twin may have become another flow's. */
+PURE bool is_twin_of(const struct flow *row, const struct flow_key *key)
+{
+	return same_address(&row->source, &key->destination) && same_address(&row->destination, &key->source) &&
+	       row->source_port == key->destination_port && row->destination_port == key->source_port;
 }
 
 /* The bookkeeping of a packet that is due. `source_mac`: of a reply, where it came from. */
@@ -275,25 +285,28 @@ __noinline int flow_touch(const struct packet *packet, const struct flow *flow, 
 			bpf_map_update_elem(&half_open, &other, &lost, BPF_NOEXIST);
 		else
 			bpf_map_update_elem(&flows, &other, &lost, BPF_NOEXIST);
-	} else {
-		twin->state |= news;
 	}
-
 	row = live_row(&packet->tuple, tentative);
 	if (!row)
 		return 0;
+	row->state |= news;
+	row->seen = now_seconds();
+	if (!twin || !is_twin_of(twin, &packet->tuple))
+		return 0;
+	twin->state |= news;
+	/* Traffic one way keeps the way back alive, without looking like a reply. */
+	if (now_seconds() - twin->seen > ONE_WAY_SECONDS)
+		twin->seen = now_seconds() - NEXT_HOP_SECONDS - 1;
 	/* Bridge without br_netfilter: the SYN is routed, the reply switched past conntrack. Sent to the MAC
 	 * that the reply came from, later packets travel as a direct frame would. Without replies for a while
 	 * the backend may have moved, and routing knows. */
-	if (twin && flow->flags & FLOW_REPLY) {
+	if (flow->flags & FLOW_REPLY) {
 		if (is_zero_mac(twin->next_hop))
 			set_next_hop(&other, twin, (__u8 *)&source_mac);
-	} else if (twin && !is_zero_mac(row->next_hop) && now_seconds() - twin->seen > NEXT_HOP_SECONDS) {
+	} else if (!is_zero_mac(row->next_hop) && now_seconds() - twin->seen > NEXT_HOP_SECONDS) {
 		__u8 unknown[ETH_ALEN] = {};
 
 		set_next_hop(&packet->tuple, row, unknown);
 	}
-	row->state |= news;
-	row->seen = now_seconds();
 	return 0;
 }
