@@ -10,11 +10,30 @@ export interface Btf {
 
 export type BtfType =
   | { readonly kind: 'void' | 'fwd' | 'func' | 'func_proto' | 'float' | 'decl_tag' | 'enum64'; readonly name: string }
-  | { readonly kind: 'int'; readonly name: string; readonly size: number; readonly encoding: number; readonly bits: number }
-  | { readonly kind: 'ptr' | 'typedef' | 'volatile' | 'const' | 'restrict' | 'var' | 'type_tag'; readonly name: string; readonly type: number }
+  | {
+      readonly kind: 'int';
+      readonly name: string;
+      readonly size: number;
+      readonly encoding: number;
+      readonly bits: number;
+    }
+  | {
+      readonly kind: 'ptr' | 'typedef' | 'volatile' | 'const' | 'restrict' | 'var' | 'type_tag';
+      readonly name: string;
+      readonly type: number;
+    }
   | { readonly kind: 'array'; readonly name: string; readonly type: number; readonly length: number }
-  | { readonly kind: 'struct' | 'union'; readonly name: string; readonly size: number; readonly members: readonly BtfMember[] }
-  | { readonly kind: 'enum'; readonly name: string; readonly members: readonly { readonly name: string; readonly value: number }[] }
+  | {
+      readonly kind: 'struct' | 'union';
+      readonly name: string;
+      readonly size: number;
+      readonly members: readonly BtfMember[];
+    }
+  | {
+      readonly kind: 'enum';
+      readonly name: string;
+      readonly members: readonly { readonly name: string; readonly value: number }[];
+    }
   | { readonly kind: 'datasec'; readonly name: string; readonly variables: readonly number[] };
 
 export interface BtfMember {
@@ -106,7 +125,10 @@ function readType(types: Buffer, strings: Buffer, at: number): { type: BtfType; 
   switch (kind) {
     case 'int': {
       const encoding = word(3);
-      return { type: { kind, name, size: word(2), encoding: (encoding >>> 24) & 15, bits: encoding & 255 }, next: end(1) };
+      return {
+        type: { kind, name, size: word(2), encoding: (encoding >>> 24) & 15, bits: encoding & 255 },
+        next: end(1),
+      };
     }
     case 'ptr':
     case 'typedef':
@@ -131,7 +153,10 @@ function readType(types: Buffer, strings: Buffer, at: number): { type: BtfType; 
     }
     case 'enum': {
       const value = (first: number): number => (flag ? word(first + 1) | 0 : word(first + 1));
-      return { type: { kind, name, members: each(2, (first) => ({ name: nameAt(first), value: value(first) })) }, next: end(2 * count) };
+      return {
+        type: { kind, name, members: each(2, (first) => ({ name: nameAt(first), value: value(first) })) },
+        next: end(2 * count),
+      };
     }
     case 'datasec':
       return { type: { kind, name, variables: each(3, (first) => word(first)) }, next: end(3 * count) };

@@ -37,7 +37,7 @@ PURE bool is_closing(__u8 state)
 	return state & FLOW_RESET || (state & both) == both;
 }
 
-PURE bool is_expired(const struct flow *flow, __u8 protocol, bool tentative, __u32 now)
+PURE bool is_expired(const struct flow *flow, __u8 protocol, bool tentative)
 {
 	__u32 lifetime;
 
@@ -51,7 +51,7 @@ PURE bool is_expired(const struct flow *flow, __u8 protocol, bool tentative, __u
 		lifetime = config.tcp_half_closed_seconds;
 	else
 		lifetime = config.tcp_established_seconds;
-	return now - flow->seen > lifetime;
+	return now_seconds() - flow->seen > lifetime;
 }
 
 enum flow_table {
@@ -65,7 +65,6 @@ enum flow_table {
  */
 __noinline int flow_find(const struct flow_key *key, struct flow *copy, __u32 tables)
 {
-	__u32 now = now_seconds();
 	const struct flow *row;
 
 	if (!key || !copy)
@@ -77,7 +76,7 @@ __noinline int flow_find(const struct flow_key *key, struct flow *copy, __u32 ta
 				goto half_open;
 			*copy = *row;
 			if (flow_check(key, copy) == copy->check)
-				return is_expired(copy, key->protocol, false, now) ? NONE : FOUND;
+				return is_expired(copy, key->protocol, false) ? NONE : FOUND;
 		}
 		return UNSTABLE;
 	}
@@ -89,7 +88,7 @@ half_open:
 				return NONE;
 			*copy = *row;
 			if (flow_check(key, copy) == copy->check)
-				return is_expired(copy, key->protocol, true, now) ? NONE : TENTATIVE;
+				return is_expired(copy, key->protocol, true) ? NONE : TENTATIVE;
 		}
 		return UNSTABLE;
 	}

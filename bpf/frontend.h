@@ -9,6 +9,7 @@ enum found {
 	NONE,
 	UNSTABLE,  /* it changed twice while it was read */
 	TENTATIVE, /* a flow in half_open */
+	NOT_OURS,  /* neither a flow nor a service address */
 };
 
 PURE bool same_address(const struct address *a, const struct address *b)

@@ -105,12 +105,28 @@ export function mergeSchemas(schemas: readonly Schema[]): Schema {
     }
     return new Map([...merged].sort(([a], [b]) => (a < b ? -1 : 1)));
   };
-  const configs = schemas.flatMap((schema) => (schema.config === undefined ? [] : [['in .rodata', schema.config] as const]));
+  const configs = schemas.flatMap((schema) =>
+    schema.config === undefined ? [] : [['in .rodata', schema.config] as const],
+  );
   return {
-    structs: merge('struct', schemas.map((schema) => schema.structs)),
-    maps: merge('map', schemas.map((schema) => schema.maps)),
-    enums: merge('enum', schemas.map((schema) => schema.enums)),
-    config: [...merge('variable', configs.map((config) => new Map([config]))).values()][0],
+    structs: merge(
+      'struct',
+      schemas.map((schema) => schema.structs),
+    ),
+    maps: merge(
+      'map',
+      schemas.map((schema) => schema.maps),
+    ),
+    enums: merge(
+      'enum',
+      schemas.map((schema) => schema.enums),
+    ),
+    config: [
+      ...merge(
+        'variable',
+        configs.map((config) => new Map([config])),
+      ).values(),
+    ][0],
   };
 }
 
@@ -120,11 +136,13 @@ function readStruct(btf: Btf, type: BtfType & { kind: 'struct' | 'union' }, stru
     const fields = type.members.map((member) => {
       const where = `${type.name}.${member.name}`;
       const field = readField(btf, where, member, structs);
-      if (field.offset !== end) throw new Error(`${field.offset - end} bytes of padding before ${where}: name them zero...`);
+      if (field.offset !== end)
+        throw new Error(`${field.offset - end} bytes of padding before ${where}: name them zero...`);
       end = field.offset + field.type.size;
       return field;
     });
-    if (end !== type.size) throw new Error(`${type.size - end} bytes of padding at the end of struct ${type.name}: name them zero...`);
+    if (end !== type.size)
+      throw new Error(`${type.size - end} bytes of padding at the end of struct ${type.name}: name them zero...`);
     if (fields.every((field) => field.zero)) throw new Error(`struct ${type.name} has nothing but padding`);
     structs.set(type.name, { name: type.name, size: type.size, fields });
   }
@@ -157,7 +175,9 @@ function readType(btf: Btf, where: string, id: number, structs: Map<string, Stru
       if (type.bits !== type.size * 8) throw new Error(`${where} is a bitfield`);
       throw new Error(`${where} is a plain '${type.name}': write __u8, __u16, __u32 or __u64`);
     case 'enum':
-      throw new Error(`${where} is an enum, whose size the compiler chooses: write __u8 or __u32 and name the enum in a comment`);
+      throw new Error(
+        `${where} is an enum, whose size the compiler chooses: write __u8 or __u32 and name the enum in a comment`,
+      );
     case 'ptr':
       throw new Error(`${where} is a pointer`);
     default:
@@ -192,7 +212,8 @@ function readMap(btf: Btf, id: number, structs: Map<string, Struct>): MapSchema 
   const type = mapTypes[numbers.type ?? 0];
   if (type === undefined) throw new Error(`${where}: maps of type ${numbers.type} are not known here`);
   const { key, value } = types;
-  if (key === undefined || value === undefined) throw new Error(`${where} needs __type(key, ...) and __type(value, ...)`);
+  if (key === undefined || value === undefined)
+    throw new Error(`${where} needs __type(key, ...) and __type(value, ...)`);
   return { name: variable.name, type, maxEntries: numbers.max_entries ?? 0, flags: numbers.map_flags ?? 0, key, value };
 }
 
@@ -206,7 +227,8 @@ function readConfig(btf: Btf, variables: readonly number[], structs: Map<string,
   }
   const type = readType(btf, 'config', variable.type, structs);
   const size = btf.sections.get('.rodata');
-  if (size !== type.size) throw new Error(`.rodata is ${size} bytes, 'config' is ${type.size}: it must hold nothing else`);
+  if (size !== type.size)
+    throw new Error(`.rodata is ${size} bytes, 'config' is ${type.size}: it must hold nothing else`);
   return type;
 }
 

@@ -175,7 +175,7 @@ PURE int find_from_pod(const struct packet *packet, struct flow *flow)
 	if (flow_find(&packet->tuple, flow, IN_FLOWS) == FOUND)
 		return FOUND;
 	if (address_find(&packet->tuple.destination, &frontend) == NONE)
-		return NONE;
+		return NOT_OURS;
 	return flow_find(&packet->tuple, flow, IN_HALF_OPEN);
 }
 
@@ -192,7 +192,7 @@ int from_pod(struct __sk_buff *skb)
 	if (found == UNSTABLE)
 		return drop(0, REASON_DROP_UNSTABLE_ROW);
 	/* a connection whose beginning was not ours is not ours: kube-proxy's live on in conntrack */
-	if (found == NONE && is_tcp(&packet) && !is_tcp_start(&packet))
+	if (found == NOT_OURS || (found == NONE && is_tcp(&packet) && !is_tcp_start(&packet)))
 		return TC_ACT_UNSPEC;
 	if (found != NONE && may_be_stale(&packet, &flow) && is_stale(&packet, &flow)) {
 		flow_forget(&packet.tuple, &flow);
