@@ -72,3 +72,21 @@ function filterByHint(
   const named = ready.filter((endpoint) => hintsOf(endpoint).includes(here));
   return named.length > 0 ? named : null;
 }
+
+/**
+ * The endpoints without repetition of address and port. Of several the one that is not terminating wins, then the one
+ * that is ready; what is still equal is settled without regard to the order they came in.
+ */
+export function distinctEndpoints(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  const distinct = new Map<string, Endpoint>();
+  for (const endpoint of endpoints) {
+    const key = `${endpoint.address} ${endpoint.port}`;
+    const present = distinct.get(key);
+    if (present === undefined || rank(endpoint) < rank(present)) distinct.set(key, endpoint);
+  }
+  return distinct.size === endpoints.length ? endpoints : [...distinct.values()];
+}
+
+function rank({ terminating, ready, serving, nodeName, nodeHints, zoneHints }: Endpoint): string {
+  return JSON.stringify([Number(terminating), Number(!ready), Number(!serving), nodeName, nodeHints, zoneHints]);
+}

@@ -1,0 +1,121 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { changeClaims, claimKey, compareSeniority, emptyClaims, ownerOf } from './claims.ts';
+import { type Service, serviceName } from './service.ts';
+
+function service(name: string, more: Partial<Service> = {}): Service {
+  return {
+    namespace: 'default',
+    name,
+    created: '2025-01-01T00:00:00Z',
+    clusterIPs: ['10.96.0.1'],
+    externalIPs: [],
+    loadBalancerIPs: [],
+    sourceRanges: [],
+    ports: [{ name: '', protocol: 'TCP', number: 80, nodePort: 0 }],
+    affinitySeconds: 0,
+    internalLocal: false,
+    externalLocal: false,
+    ...more,
+  };
+}
+
+const port80 = claimKey('10.96.0.1', { number: 80, protocol: 'TCP' });
+const udp80 = claimKey('10.96.0.1', { number: 80, protocol: 'UDP' });
+const address = claimKey('10.96.0.1');
+
+const seniority: readonly [name: string, senior: Service, junior: Service][] = [
+  ['the older', service('b', { created: '2024-12-31T23:59:59Z' }), service('a')],
+  ['the older across time zones', service('b', { created: '2025-01-01T00:30:00+01:00' }), service('a')],
+  ['of equals the lesser name', service('a'), service('b')],
+  ['of equals the lesser namespace', service('b', { namespace: 'a' }), service('a', { namespace: 'b' })],
+  ['known age before unknown', service('b'), service('a', { created: '' })],
+  ['known age before nonsense', service('b'), service('a', { created: 'yesterday' })],
+  ['of unknown ages the lesser name', service('a', { created: '' }), service('b', { created: '' })],
+];
+
+for (const [name, senior, junior] of seniority) {
+  test(`compareSeniority() prefers ${name}`, (t) => {
+    t.true(compareSeniority(senior, junior) < 0);
+    t.true(compareSeniority(junior, senior) > 0);
+    t.is(compareSeniority(senior, senior), 0);
+  });
+}
+
+test('changeClaims() gives a claim to the senior, whoever came first', (t) => {
+  const claims = emptyClaims();
+  t.deepEqual([...changeClaims(claims, 'default/b', service('b'))], []);
+  t.deepEqual([...changeClaims(claims, 'default/a', service('a'))], ['default/b']);
+  t.is(ownerOf(claims, port80), 'default/a');
+  t.deepEqual([...changeClaims(claims, 'default/c', service('c'))], []);
+  t.is(ownerOf(claims, port80), 'default/a');
+  t.is(ownerOf(claims, address), 'default/a');
+});
+
+test('changeClaims() gives it to the next when the winner goes', (t) => {
+  const claims = emptyClaims();
+  for (const name of ['a', 'b', 'c']) changeClaims(claims, `default/${name}`, service(name));
+  t.deepEqual([...changeClaims(claims, 'default/a', undefined)].sort(), ['default/b', 'default/c']);
+  t.is(ownerOf(claims, port80), 'default/b');
+  t.deepEqual([...changeClaims(claims, 'default/b', service('b', { clusterIPs: [] }))], ['default/c']);
+  t.is(ownerOf(claims, port80), 'default/c');
+  changeClaims(claims, 'default/c', undefined);
+  t.is(ownerOf(claims, port80), undefined);
+  t.is(claims.claimants.size, 0);
+});
+
+test('changeClaims() lets two Services share an address with different ports', (t) => {
+  const claims = emptyClaims();
+  const udp = service('b', { ports: [{ name: '', protocol: 'UDP', number: 80, nodePort: 0 }] });
+  changeClaims(claims, 'default/a', service('a'));
+  t.deepEqual([...changeClaims(claims, 'default/b', udp)], []);
+  t.is(ownerOf(claims, port80), 'default/a');
+  t.is(ownerOf(claims, udp80), 'default/b');
+  t.is(ownerOf(claims, address), 'default/a');
+  t.deepEqual([...changeClaims(claims, 'default/a', undefined)], ['default/b']);
+  t.is(ownerOf(claims, address), 'default/b');
+});
+
+test('changeClaims() notices that a Service was made anew under the same name', (t) => {
+  const claims = emptyClaims();
+  changeClaims(claims, 'default/a', service('a'));
+  changeClaims(claims, 'default/b', service('b'));
+  const younger = service('a', { created: '2025-06-01T00:00:00Z' });
+  t.deepEqual([...changeClaims(claims, 'default/a', younger)], ['default/b']);
+  t.is(ownerOf(claims, port80), 'default/b');
+});
+
+const anyService = fc
+  .record({
+    name: fc.constantFrom('a', 'b', 'c', 'd'),
+    created: fc.constantFrom('', '2025-01-01T00:00:00Z', '2024-01-01T00:00:00Z'),
+    clusterIPs: fc.subarray(['10.96.0.1', '10.96.0.2', 'fd00::1']),
+    ports: fc
+      .subarray([80, 81])
+      .map((numbers) =>
+        numbers.map((number) => ({ name: `${number}`, protocol: 'TCP' as const, number, nodePort: 0 })),
+      ),
+    gone: fc.boolean(),
+  })
+  .map(({ gone, ...more }) => ({ gone, service: service(more.name, more) }));
+
+test('changeClaims() ends the same in any order of changes, and names everybody whose outcome changed', (t) => {
+  fc.assert(
+    fc.property(fc.array(anyService, { maxLength: 20 }), (changes) => {
+      const claims = emptyClaims();
+      for (const { gone, service } of changes) {
+        const before = new Map([...claims.claimants].map(([key, names]) => [key, names[0]]));
+        const name = serviceName(service);
+        const affected = changeClaims(claims, name, gone ? undefined : service);
+        for (const [key, names] of claims.claimants) {
+          if (before.get(key) === names[0]) continue;
+          for (const other of names) t.true(other === name || affected.has(other), `${other} on ${key}`);
+        }
+        t.false(affected.has(name));
+      }
+      const fresh = emptyClaims();
+      for (const [name, last] of [...claims.services].reverse()) changeClaims(fresh, name, last);
+      t.deepEqual(new Map([...fresh.claimants].sort()), new Map([...claims.claimants].sort()));
+    }),
+  );
+});
