@@ -55,7 +55,7 @@ export interface RawMapOption {
 
 /** The functions of src/*.c. They check types, sizes and liveness; names and shapes for people are made above. */
 interface Addon {
-  useErrorClass(constructor: typeof BpfError): void;
+  useErrorClass(errorClass: typeof BpfError): void;
   possibleCpus: number;
   libbpfVersion(): string;
   close(handle: Handle): void;

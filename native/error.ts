@@ -23,8 +23,8 @@ export class BpfError extends Error {
   readonly code: string;
   readonly call: string;
   readonly object: string;
-  readonly log?: string;
-  readonly done?: number;
+  declare readonly log?: string;
+  declare readonly done?: number;
 
   constructor(failure: Failure) {
     super(sentence(failure));

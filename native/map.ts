@@ -59,9 +59,7 @@ export class BpfMap implements Disposable {
   static create(options: MapOptions): BpfMap {
     const { type, name, keySize, valueSize, maxEntries, flags = 0, innerMap } = options;
     const number = numberOf(mapTypes, type, 'map type');
-    return new BpfMap(
-      addon.mapCreate(number, name, keySize, valueSize, maxEntries, flags, innerMap && innerMap[handle]),
-    );
+    return new BpfMap(addon.mapCreate(number, name, keySize, valueSize, maxEntries, flags, innerMap?.[handle]));
   }
 
   /** BpfError ENOENT: nothing is pinned there. EINVAL: it is a program or a link. */
