@@ -1,0 +1,22 @@
+import { BpfError, type BpfProgram } from 'libbpf-ts';
+import type { ProgramName } from './hooks.ts';
+
+export type Programs = Readonly<Record<ProgramName, BpfProgram>>;
+
+/** What one round did, by the hooks' words. A device that vanished meanwhile is in none of the lists. */
+export interface Attached {
+  readonly attached: string[];
+  readonly repointed: string[];
+  readonly detached: string[];
+  readonly failed: { readonly where: string; readonly error: Error }[];
+}
+
+export function nothingAttached(): Attached {
+  return { attached: [], repointed: [], detached: [], failed: [] };
+}
+
+/** Notes a failure, but for that of a device that is gone: its disappearance is an event of its own. */
+export function refuse(done: Attached, where: string, error: unknown): void {
+  if (!(error instanceof BpfError)) throw error;
+  if (error.code !== 'ENODEV' && error.code !== 'ENOLINK') done.failed.push({ where, error });
+}

@@ -1,0 +1,58 @@
+import type { LinkTarget } from 'libbpf-ts';
+import type { Device } from './devices.ts';
+
+export const socketHooks = [
+  'connect4',
+  'connect6',
+  'sendmsg4',
+  'sendmsg6',
+  'recvmsg4',
+  'recvmsg6',
+  'getpeername4',
+  'getpeername6',
+] as const;
+export const packetHooks = ['from_pod', 'to_pod', 'to_wire'] as const;
+export const programNames = [...packetHooks, ...socketHooks] as const;
+export type ProgramName = (typeof programNames)[number];
+
+/** How programs are tied to devices: pinned tcx links, or clsact filters where the kernel is older than 6.6. */
+export type Mechanism = 'tcx' | 'clsact';
+
+/** A place in the kernel where one of our programs shall run. */
+export interface Hook {
+  /** What its pin is called: says the place and not the program, so that a device may change its role in one swap. */
+  readonly pin: string;
+  readonly program: ProgramName;
+  readonly target: Exclude<LinkTarget, { kind: 'xdp' }>;
+  /** For people: 'veth3 ingress', 'connect4 of /sys/fs/cgroup'. */
+  readonly where: string;
+}
+
+/** The hooks of all sockets below a cgroup directory. */
+export function cgroupHooks(path: string): Hook[] {
+  return socketHooks.map((name) => ({
+    pin: `cgroup-${name}`,
+    program: name,
+    target: { kind: 'cgroup', path, attachType: name },
+    where: `${name} of ${path}`,
+  }));
+}
+
+/** The hooks of devices; wires come first, since an untranslated address must not leave by them. */
+export function deviceHooks(devices: readonly Device[]): Hook[] {
+  const wires = devices.filter((device) => device.role === 'wire');
+  const pods = devices.filter((device) => device.role === 'pod');
+  return [
+    ...wires.map((device) => deviceHook(device, 'egress', 'to_wire')),
+    ...pods.flatMap((device) => [deviceHook(device, 'ingress', 'from_pod'), deviceHook(device, 'egress', 'to_pod')]),
+  ];
+}
+
+function deviceHook(device: Device, direction: 'ingress' | 'egress', program: ProgramName): Hook {
+  return {
+    pin: `tcx-${device.ifindex}-${direction}`,
+    program,
+    target: { kind: 'tcx', ifindex: device.ifindex, direction },
+    where: `${device.name} ${direction}`,
+  };
+}

@@ -1,0 +1,72 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { config, maps } from '../layout.gen.ts';
+import { type TableName, tableNames } from '../plan/tables.ts';
+import { RefusedError } from './refused.ts';
+import { type Sizes, type StateName, stateNames } from './sizes.ts';
+
+/** The compiled programs, as bytes of their ELF files. */
+export interface Objects {
+  readonly tc: Uint8Array;
+  readonly connect: Uint8Array;
+}
+
+/** The compiled programs that came with this release. */
+export function readObjects(directory: string = fileURLToPath(new URL('../../build/bpf/', import.meta.url))): Objects {
+  const read = (name: string): Uint8Array => {
+    try {
+      return readFileSync(join(directory, `${name}.bpf.o`));
+    } catch (error) {
+      throw new RefusedError(`cannot read the compiled BPF programs (${(error as Error).message}): run 'make build'`);
+    }
+  };
+  return { tc: read('tc'), connect: read('connect') };
+}
+
+/** The read-only settings of the programs, as hex. Timeouts are the kernel's own conntrack defaults where it has one. */
+export function encodeConfig(hostNetnsCookie: bigint): string {
+  return config.encode({
+    host_netns_cookie: hostNetnsCookie,
+    tcp_established_seconds: 86_400,
+    tcp_half_closed_seconds: 3600,
+    tcp_closing_seconds: 30,
+    half_open_seconds: 60,
+    udp_seconds: 180,
+    zero: 0,
+  });
+}
+
+/** Rows that each map has room for, if nobody says otherwise. */
+export const defaultSizes: Sizes = Object.fromEntries(
+  [...tableNames, ...stateNames].map((name) => [name, maps[name].maxEntries]),
+) as Sizes;
+
+/** Eight hex digits that change with the bytes of this map's rows; part of a state map's pin name. */
+export function layoutHash(name: TableName | StateName): string {
+  return hash(`${name} ${maps[name].keySize} ${maps[name].valueSize} ${maps[name].layout}`).slice(0, 8);
+}
+
+/** 'names:1a2b3c4d backends:… ' of all maps: kept with each generation, so that a release knows what it can read. */
+export const layoutText: string = [...tableNames, ...stateNames].map(layoutTextOf).join(' ');
+
+/** Eight hex digits for people: they change when the rows of any map would be read otherwise. */
+export const layoutOfAll: string = hash(layoutText).slice(0, 8);
+
+/** The part of a generation's layout text that is about one map. */
+export function layoutTextOf(name: TableName | StateName): string {
+  return `${name}:${layoutHash(name)}`;
+}
+
+/** What a generation is called: it changes with the programs, the sizes of maps and the settings. */
+export function generationHash(objects: Objects, sizes: Sizes, configHex: string): string {
+  const text = Object.entries(sizes).sort(([a], [b]) => (a < b ? -1 : 1));
+  return hash(objects.tc, objects.connect, JSON.stringify(text), configHex).slice(0, 16);
+}
+
+function hash(...parts: (string | Uint8Array)[]): string {
+  const sum = createHash('sha256');
+  for (const part of parts) sum.update(String(part.length)).update(part);
+  return sum.digest('hex');
+}

@@ -1,0 +1,38 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { detachAll } from './attach.ts';
+import { detachFilters } from './filters.ts';
+import { lockPinDir } from './lock.ts';
+import { listGenerations, listStatePins, pinDir, removeDirectory, removeGeneration, removePin } from './pins.ts';
+
+/** What was there and is gone now. */
+export interface Unloaded {
+  readonly links: string[];
+  readonly filters: string[];
+  readonly generations: string[];
+  /** Pins of flows, counters and the like. */
+  readonly state: string[];
+}
+
+/**
+ * Takes everything away that is pinned below the directory, and our clsact filters in this network namespace. The lock
+ * is held meanwhile: throws a RefusedError while an agent runs.
+ */
+export async function unload(path: string): Promise<Unloaded> {
+  const dir = pinDir(path);
+  if (!statSync(path, { throwIfNoEntry: false })) {
+    return { links: [], filters: await detachFilters(), generations: [], state: [] };
+  }
+  using _lock = lockPinDir(path);
+  const links = await detachAll(dir);
+  const filters = await detachFilters();
+  removePin(dir.current);
+  removePin(join(dir.path, 'next'));
+  const generations = listGenerations(dir);
+  for (const hash of generations) removeGeneration(dir, hash);
+  const state = listStatePins(dir);
+  for (const pin of state) removePin(pin.path);
+  removeDirectory(dir.links);
+  removeDirectory(dir.path);
+  return { links, filters, generations, state: state.map((pin) => `${pin.name}-${pin.layout}-${pin.size}`) };
+}
