@@ -131,9 +131,9 @@ void task_in_netns(struct task *task);
 napi_value task_submit(napi_env env, struct task *task, const char *name);
 void task_drop(struct task *task);
 
-/* ---- map.c ---- */
+/* ---- map.c, program.c ---- */
 
-/* Owns the descriptor. `name` NULL: the kernel's. */
+/* They own the descriptor. `name` NULL: the kernel's. */
 napi_value map_make(napi_env env, int fd, const char *name);
 napi_value program_make(napi_env env, int fd, const char *name);
 bool map_check(napi_env env, const struct handle *map, const char *call, const char *what, size_t size, size_t want);

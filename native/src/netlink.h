@@ -38,3 +38,9 @@ uint32_t attribute_u32(const struct rtattr *attribute, uint32_t missing);
 const char *attribute_text(const struct rtattr *attribute, char *text, size_t size);
 /* An address of 4 or 16 bytes, '' if it is missing or none. */
 const char *attribute_address(const struct rtattr *attribute, char *text, size_t size);
+
+/* ---- dump.c: a whole table as an array of objects, whose shapes are in netlink.ts ---- */
+
+/* A promise. `row` makes the object of one message, or NULL to leave it out. */
+napi_value dump_submit(napi_env env, uint16_t type, const char *call,
+		       napi_value (*row)(napi_env env, const struct nlmsghdr *header));

@@ -1,29 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <unistd.h>
-#include "addon.h"
-
-#define MAP_NAME 256
-
-struct map_option {
-	char name[MAP_NAME];
-	int reuse; /* -1: none */
-	uint32_t max_entries;
-};
-
-struct load {
-	struct task task;
-	char name[BPF_OBJ_NAME_LEN];
-	void *elf;
-	size_t elf_size;
-	struct map_option *maps;
-	uint32_t map_count;
-	void *rodata;
-	size_t rodata_size;
-	char (*programs)[MAP_NAME];
-	uint32_t program_count;
-	bool all_programs;
-	struct bpf_object *object;
-};
+#include "load.h"
 
 static void release(struct task *task)
 {
@@ -204,106 +181,18 @@ static napi_value result(napi_env env, struct task *task)
 	return object;
 }
 
-static bool copy_bytes(napi_env env, napi_value value, const char *what, void **copy, size_t *size)
-{
-	struct bytes bytes;
-
-	if (!get_bytes(env, value, what, &bytes))
-		return false;
-	*copy = malloc(bytes.length ? bytes.length : 1);
-	if (!*copy) {
-		fail(env, ENOMEM, "object_load", what, NULL);
-		return false;
-	}
-	if (bytes.length)
-		memcpy(*copy, bytes.data, bytes.length);
-	*size = bytes.length;
-	return true;
-}
-
-/* Zeroed elements for a JavaScript array. */
-static bool make_list(napi_env env, napi_value value, const char *what, size_t size, void **list, uint32_t *count)
-{
-	bool is_array;
-
-	if (napi_is_array(env, value, &is_array) != napi_ok || !is_array ||
-	    napi_get_array_length(env, value, count) != napi_ok) {
-		napi_throw_type_error(env, "ERR_INVALID_ARG_TYPE", what);
-		return false;
-	}
-	*list = calloc(*count ? *count : 1, size);
-	if (!*list)
-		fail(env, ENOMEM, "object_load", "options", NULL);
-	return *list;
-}
-
-static bool get_map_option(napi_env env, napi_value value, struct map_option *option)
-{
-	napi_value name, reuse, max_entries;
-
-	if (napi_get_named_property(env, value, "name", &name) != napi_ok ||
-	    napi_get_named_property(env, value, "reuse", &reuse) != napi_ok ||
-	    napi_get_named_property(env, value, "maxEntries", &max_entries) != napi_ok ||
-	    !get_text(env, name, "object_load: a map's name", option->name, sizeof(option->name)) ||
-	    !get_u32(env, max_entries, "object_load: maxEntries", &option->max_entries))
-		return false;
-	if (is_undefined(env, reuse))
-		return true;
-	option->reuse = handle_duplicate(env, reuse, HANDLE_MAP, "object_load");
-	return option->reuse >= 0;
-}
-
-static bool get_maps(napi_env env, napi_value value, struct load *load)
-{
-	uint32_t i, count;
-	napi_value element;
-
-	if (!make_list(env, value, "maps must be an array", sizeof(*load->maps), (void **)&load->maps, &count))
-		return false;
-	for (i = 0; i < count; i++)
-		load->maps[i].reuse = -1;
-	load->map_count = count;
-	for (i = 0; i < count; i++)
-		if (napi_get_element(env, value, i, &element) != napi_ok ||
-		    !get_map_option(env, element, &load->maps[i]))
-			return false;
-	return true;
-}
-
-static bool get_programs(napi_env env, napi_value value, struct load *load)
-{
-	napi_value element;
-	uint32_t i;
-
-	load->all_programs = is_undefined(env, value);
-	if (load->all_programs)
-		return true;
-	if (!make_list(env, value, "programs must be an array", sizeof(*load->programs), (void **)&load->programs,
-		       &load->program_count))
-		return false;
-	for (i = 0; i < load->program_count; i++)
-		if (napi_get_element(env, value, i, &element) != napi_ok ||
-		    !get_text(env, element, "object_load: a program's name", load->programs[i], MAP_NAME))
-			return false;
-	return true;
-}
-
 napi_value object_load(napi_env env, napi_callback_info info)
 {
 	napi_value values[5];
 	struct load *load;
-	char name[256];
 
-	if (!get_arguments(env, info, 5, values) || !get_text(env, values[1], "object_load: name", name, sizeof(name)))
+	if (!get_arguments(env, info, 5, values))
 		return NULL;
 	load = task_make(env, sizeof(*load), run, release);
 	if (!load)
 		return NULL;
 	load->task.result = result;
-	snprintf(load->name, sizeof(load->name), "%.*s", BPF_OBJ_NAME_LEN - 1, name);
-	if (copy_bytes(env, values[0], "elf", &load->elf, &load->elf_size) && get_maps(env, values[2], load) &&
-	    (is_undefined(env, values[3]) || copy_bytes(env, values[3], "rodata", &load->rodata, &load->rodata_size)) &&
-	    get_programs(env, values[4], load))
+	if (load_get_options(env, values, load))
 		return task_submit(env, &load->task, "object_load");
 	task_drop(&load->task);
 	return NULL;
