@@ -4,8 +4,6 @@
  */
 export interface Btf {
   readonly types: readonly BtfType[];
-  /** Bytes of each ELF section, by name. */
-  readonly sections: ReadonlyMap<string, number>;
 }
 
 export type BtfType =
@@ -71,13 +69,9 @@ const kinds = [
 /** Reads an ELF64 little-endian object. Throws if it is not one, or has no BTF (compile with -g). */
 export function readBtf(elf: Uint8Array): Btf {
   const file = Buffer.from(elf.buffer, elf.byteOffset, elf.byteLength);
-  const sections = readSections(file);
-  const btf = sections.get('.BTF');
+  const btf = readSections(file).get('.BTF');
   if (btf === undefined) throw new Error('no .BTF section: compile with clang -g -target bpf');
-  return {
-    types: readTypes(btf),
-    sections: new Map([...sections].map(([name, content]) => [name, content.length])),
-  };
+  return { types: readTypes(btf) };
 }
 
 function readSections(file: Buffer): Map<string, Buffer> {

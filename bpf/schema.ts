@@ -217,19 +217,10 @@ function readMap(btf: Btf, id: number, structs: Map<string, Struct>): MapSchema 
   return { name: variable.name, type, maxEntries: numbers.max_entries ?? 0, flags: numbers.map_flags ?? 0, key, value };
 }
 
-/** The agent writes .rodata as a whole, so `config` must be all of it. */
-function readConfig(btf: Btf, variables: readonly number[], structs: Map<string, Struct>): Type {
-  const [first = 0, ...others] = variables;
-  const variable = at(btf, first);
-  if (variable.kind !== 'var' || variable.name !== 'config' || others.length > 0) {
-    const names = variables.map((id) => at(btf, id).name).filter((name) => name !== 'config');
-    throw new Error(`.rodata must hold 'config' alone, and has ${names.join(', ')}`);
-  }
-  const type = readType(btf, 'config', variable.type, structs);
-  const size = btf.sections.get('.rodata');
-  if (size !== type.size)
-    throw new Error(`.rodata is ${size} bytes, 'config' is ${type.size}: it must hold nothing else`);
-  return type;
+/** Other constants may stand in .rodata, the compiler's own too; only `config` is set from outside. */
+function readConfig(btf: Btf, variables: readonly number[], structs: Map<string, Struct>): Type | undefined {
+  const variable = variables.map((id) => at(btf, id)).find(({ name }) => name === 'config');
+  return variable?.kind === 'var' ? readType(btf, 'config', variable.type, structs) : undefined;
 }
 
 function readEnum(btf: Btf, variable: string, id: number): Enum {
