@@ -49,7 +49,8 @@ export interface RawRows {
 
 export interface RawMapOption {
   name: string;
-  reuse: Handle | undefined;
+  /** undefined: none; null is refused, as anything that is no handle. */
+  reuse: Handle | null | undefined;
   maxEntries: number;
 }
 

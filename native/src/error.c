@@ -31,18 +31,35 @@ napi_value use_error_class(napi_env env, napi_callback_info info)
 	return NULL;
 }
 
+/* libbpf's own, in the order of enum libbpf_errno. */
+static const char *const libbpf_codes[] = {
+    "LIBBPF_LIBELF",   "LIBBPF_FORMAT",	 "LIBBPF_KVERSION", "LIBBPF_ENDIAN",   "LIBBPF_INTERNAL",
+    "LIBBPF_RELOC",    "LIBBPF_LOAD",	 "LIBBPF_VERIFY",   "LIBBPF_PROG2BIG", "LIBBPF_KVER",
+    "LIBBPF_PROGTYPE", "LIBBPF_WRNGPID", "LIBBPF_INVSEQ",   "LIBBPF_NLPARSE",
+};
+
+_Static_assert(LIBBPF_ERRNO__FORMAT == __LIBBPF_ERRNO__START + 1, "libbpf_codes is in this order");
+_Static_assert(LIBBPF_ERRNO__NLPARSE == __LIBBPF_ERRNO__START + 13, "libbpf_codes is in this order");
+
 static const char *code_of(int err)
 {
 	const char *code = err == ENOTSUPP ? "ENOTSUPP" : strerrorname_np(err);
 
+	if (err >= __LIBBPF_ERRNO__START && err <= LIBBPF_ERRNO__NLPARSE)
+		return libbpf_codes[err - __LIBBPF_ERRNO__START];
 	return code ? code : "EUNKNOWN";
 }
 
-static const char *words_of(int err)
+static const char *words_of(int err, char *text, size_t size)
 {
-	const char *words = err == ENOTSUPP ? "Operation not supported by the kernel" : strerrordesc_np(err);
+	const char *words = strerrordesc_np(err);
 
-	return words ? words : "unknown error";
+	if (err == ENOTSUPP)
+		return "Operation not supported by the kernel";
+	if (words)
+		return words;
+	libbpf_strerror(err, text, size); /* says "Unknown" and the number of what is not its own */
+	return text;
 }
 
 static void set_all(struct failure *failure, int err, const char *call, const char *object, const char *detail,
@@ -83,6 +100,7 @@ napi_value failure_error(napi_env env, const struct failure *failure)
 {
 	struct instance *instance = NULL;
 	napi_value class, facts, log, error;
+	char words[128];
 
 	if (napi_get_instance_data(env, (void **)&instance) != napi_ok || !instance ||
 	    napi_get_reference_value(env, instance->error_class, &class) != napi_ok || !class ||
@@ -91,7 +109,8 @@ napi_value failure_error(napi_env env, const struct failure *failure)
 	set_text(env, facts, "code", code_of(failure->err));
 	set_text(env, facts, "call", failure->call);
 	set_text(env, facts, "object", failure->object);
-	set_text(env, facts, "detail", failure->detail[0] ? failure->detail : words_of(failure->err));
+	set_text(env, facts, "detail",
+		 failure->detail[0] ? failure->detail : words_of(failure->err, words, sizeof(words)));
 	if (failure->log.length &&
 	    napi_create_string_utf8(env, failure->log.data, failure->log.length, &log) == napi_ok)
 		set(env, facts, "log", log);
