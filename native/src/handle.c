@@ -157,6 +157,9 @@ static bool is_kind(int fd, enum handle_kind kind, char *found, size_t size)
 	if (length < 0)
 		length = snprintf(found, size, "something unknown (%s)", strerrorname_np(errno));
 	found[length] = '\0';
+	/* A link that is got from its pin has another name than one that was just made. */
+	if (kind == HANDLE_LINK && !strcmp(found, "anon_inode:bpf-link"))
+		return true;
 	return strcmp(found, files[kind]) == 0;
 }
 
