@@ -5,7 +5,7 @@ import { maps as layouts } from '../layout.gen.ts';
 import { type Rows, type TableName, tableNames } from '../plan/tables.ts';
 import { rodataWith } from './elf.ts';
 import { type ProgramName, packetHooks, programNames, socketHooks } from './hooks.ts';
-import { generationHash, layoutHash, layoutText, layoutTextOf, type Objects } from './objects.ts';
+import { generationHash, layoutText, layoutTextOf, type Objects } from './objects.ts';
 import {
   generationPath,
   listStatePins,
@@ -90,7 +90,7 @@ type Pinnable = Pick<Generation, 'tables' | 'state' | 'programs'>;
 function openState(dir: PinDir, sizes: Sizes, opened: Disposable[]): Partial<Record<StateName, BpfMap>> {
   const maps: Partial<Record<StateName, BpfMap>> = {};
   for (const name of stateNames) {
-    const { path } = statePin(dir, name, layoutHash(name), sizes[name]);
+    const { path } = statePin(dir, name, layouts[name].layout, sizes[name]);
     if (!existsSync(path)) continue;
     const map = BpfMap.openPinned(path);
     opened.push(map);
@@ -107,7 +107,7 @@ function pinGeneration(
   reused: Partial<Record<StateName, BpfMap>>,
 ): void {
   for (const name of stateNames) {
-    if (reused[name] === undefined) state[name].pin(statePin(dir, name, layoutHash(name), sizes[name]).path);
+    if (reused[name] === undefined) state[name].pin(statePin(dir, name, layouts[name].layout, sizes[name]).path);
   }
   const path = generationPath(dir, hash);
   makeDirectory(path);

@@ -12,8 +12,8 @@ export const socketHooks = [
   'getpeername6',
 ] as const;
 export const packetHooks = ['from_pod', 'to_pod', 'to_wire'] as const;
-export const programNames = [...packetHooks, ...socketHooks] as const;
-export type ProgramName = (typeof programNames)[number];
+export type ProgramName = (typeof packetHooks)[number] | (typeof socketHooks)[number];
+export const programNames: readonly ProgramName[] = [...packetHooks, ...socketHooks];
 
 /** How programs are tied to devices: pinned tcx links, or clsact filters where the kernel is older than 6.6. */
 export type Mechanism = 'tcx' | 'clsact';

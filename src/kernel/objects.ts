@@ -28,13 +28,12 @@ export function readObjects(directory: string = fileURLToPath(new URL('../../bui
 /** The read-only settings of the programs, as hex. Timeouts are the kernel's own conntrack defaults where it has one. */
 export function encodeConfig(hostNetnsCookie: bigint): string {
   return config.encode({
-    host_netns_cookie: hostNetnsCookie,
-    tcp_established_seconds: 86_400,
-    tcp_half_closed_seconds: 3600,
-    tcp_closing_seconds: 30,
-    half_open_seconds: 60,
-    udp_seconds: 180,
-    zero: 0,
+    hostNetnsCookie,
+    tcpEstablishedSeconds: 86_400,
+    tcpHalfClosedSeconds: 3600,
+    tcpClosingSeconds: 30,
+    halfOpenSeconds: 60,
+    udpSeconds: 180,
   });
 }
 
@@ -43,20 +42,12 @@ export const defaultSizes: Sizes = Object.fromEntries(
   [...tableNames, ...stateNames].map((name) => [name, maps[name].maxEntries]),
 ) as Sizes;
 
-/** Eight hex digits that change with the bytes of this map's rows; part of a state map's pin name. */
-export function layoutHash(name: TableName | StateName): string {
-  return hash(`${name} ${maps[name].keySize} ${maps[name].valueSize} ${maps[name].layout}`).slice(0, 8);
-}
-
 /** 'names:1a2b3c4d backends:… ' of all maps: kept with each generation, so that a release knows what it can read. */
 export const layoutText: string = [...tableNames, ...stateNames].map(layoutTextOf).join(' ');
 
-/** Eight hex digits for people: they change when the rows of any map would be read otherwise. */
-export const layoutOfAll: string = hash(layoutText).slice(0, 8);
-
 /** The part of a generation's layout text that is about one map. */
 export function layoutTextOf(name: TableName | StateName): string {
-  return `${name}:${layoutHash(name)}`;
+  return `${name}:${maps[name].layout}`;
 }
 
 /** What a generation is called: it changes with the programs, the sizes of maps and the settings. */

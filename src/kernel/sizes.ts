@@ -7,7 +7,7 @@ export type StateName = (typeof stateNames)[number];
 export type Sizes = Readonly<Record<TableName | StateName, number>>;
 
 /** A map is doubled no further than this: 2^26 rows of `backends` are 1.5 GB. */
-export const LARGEST_MAP = 2 ** 26;
+export const LARGEST_MAP: number = 2 ** 26;
 
 /**
  * The sizes of the next generation: what a person asked for, else what the current generation has, else the default;

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { BpfError, BpfMap } from 'libbpf-ts';
+import { maps } from '../layout.gen.ts';
 import type { Generation } from './generation.ts';
-import { layoutHash } from './objects.ts';
 import { listStatePins, type PinDir, removePin, type StatePin } from './pins.ts';
 import { type StateName, stateNames } from './sizes.ts';
 
@@ -73,5 +73,5 @@ function unusedPins(dir: PinDir, generation: Generation): { pin: StatePin; name:
 }
 
 function fits(pin: StatePin, name: StateName, from: BpfMap, to: BpfMap): boolean {
-  return pin.layout === layoutHash(name) && from.info.keySize === to.info.keySize && from.valueSize === to.valueSize;
+  return pin.layout === maps[name].layout && from.info.keySize === to.info.keySize && from.valueSize === to.valueSize;
 }

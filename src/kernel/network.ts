@@ -1,0 +1,34 @@
+import { netAddresses, netLinks, netRoutes } from 'libbpf-ts';
+import type { Network } from './devices.ts';
+
+/** kube-proxy's IPVS mode binds every clusterIP to this device, which does not make them the node's own. */
+const IPVS_DEVICE = 'kube-ipvs0';
+const GLOBAL_SCOPE = 0;
+
+/** Reads devices, addresses and routes of this network namespace. */
+export async function readNetwork(): Promise<Network> {
+  const [links, addresses, routes] = await Promise.all([netLinks(), netAddresses(), netRoutes()]);
+  return { links, addresses, routes };
+}
+
+/** Every address that a device of this node answers for. */
+export function localAddresses({ links, addresses }: Network): Set<string> {
+  const ipvs = links.find((link) => link.name === IPVS_DEVICE)?.ifindex;
+  return new Set(addresses.filter(({ ifindex }) => ifindex !== ipvs).map(({ address }) => address));
+}
+
+/**
+ * The node's addresses where no Node object tells them: the first global ones, of each family, of the devices that carry
+ * the default route.
+ */
+export function guessNodeAddresses({ addresses, routes }: Network): string[] {
+  const uplinks = new Set(
+    routes.filter(({ prefixLength, gateway }) => prefixLength === 0 && gateway).map(({ ifindex }) => ifindex),
+  );
+  return ([4, 6] as const).flatMap((family) => {
+    const found = addresses.find(
+      (address) => address.family === family && address.scope === GLOBAL_SCOPE && uplinks.has(address.ifindex),
+    );
+    return found ? [found.address] : [];
+  });
+}
