@@ -80,7 +80,7 @@ interface Addon {
   mapNextKey(map: Handle, key: Uint8Array | undefined): Uint8Array | undefined;
   mapRead(map: Handle, cursor: Uint8Array, first: boolean, keys: Uint8Array, values: Uint8Array): RawRows;
   mapWalk(map: Handle, cursor: Uint8Array, first: boolean, keys: Uint8Array, values: Uint8Array): RawRows;
-  mapUpdateBatch(map: Handle, keys: Uint8Array, values: Uint8Array, flags: number): number;
+  mapUpdateBatch(map: Handle, keys: Uint8Array, values: Uint8Array): number;
   mapDeleteBatch(map: Handle, keys: Uint8Array): number;
 
   programOpen(path: string): Handle;

@@ -128,8 +128,8 @@ export class BpfMap implements Disposable {
    * number of rows written before it. Give about 1,024 rows a call and the event loop a turn between calls: a
    * million rows at once block it for a second.
    */
-  updateBatch(keys: Uint8Array, values: Uint8Array, mode: UpdateMode = 'any'): number {
-    return addon.mapUpdateBatch(this[handle], keys, values, updateModes[mode]);
+  updateBatch(keys: Uint8Array, values: Uint8Array): number {
+    return addon.mapUpdateBatch(this[handle], keys, values);
   }
 
   /** Deletes keys packed back to back; those that are not there are passed over. Returns how many were deleted. */

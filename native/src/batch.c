@@ -134,13 +134,12 @@ static napi_value refuse(napi_env env, int err, const char *call, const struct h
  * and one that refuses a row never reports them all: the full count with an error means none.
  */
 static int write_rows(const struct handle *map, const uint8_t *keys, const uint8_t *values, uint32_t total,
-		      uint32_t flags, uint32_t *done)
+		      uint32_t *done)
 {
-	LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = flags);
 	int err;
 
 	*done = total;
-	if (!bpf_map_update_batch(map->fd, keys, values, done, &options))
+	if (!bpf_map_update_batch(map->fd, keys, values, done, NULL))
 		return 0;
 	err = errno;
 	if (*done == total)
@@ -149,7 +148,7 @@ static int write_rows(const struct handle *map, const uint8_t *keys, const uint8
 		return err;
 	for (*done = 0; *done < total; ++*done)
 		if (bpf_map_update_elem(map->fd, keys + (size_t)*done * map->key_size,
-					values + (size_t)*done * map->value_size, flags))
+					values + (size_t)*done * map->value_size, BPF_ANY))
 			return errno;
 	return 0;
 }
@@ -190,21 +189,21 @@ napi_value map_update_batch(napi_env env, napi_callback_info info)
 {
 	const char *call = "map_update_batch";
 	struct bytes keys, rows;
-	napi_value values[4];
+	napi_value values[3];
 	struct handle *map;
-	uint32_t total, done, flags;
+	uint32_t total, done;
 	int err;
 
-	if (!get_arguments(env, info, 4, values))
+	if (!get_arguments(env, info, 3, values))
 		return NULL;
 	map = handle_get(env, values[0], HANDLE_MAP, call);
 	if (!map || !get_packed(env, map, call, values[1], &keys, &total) ||
-	    !get_bytes(env, values[2], "values", &rows) || !get_u32(env, values[3], "flags", &flags) ||
+	    !get_bytes(env, values[2], "values", &rows) ||
 	    !map_check(env, map, call, "values", rows.length, (size_t)total * map->value_size))
 		return NULL;
 	if (total == 0)
 		return make_u32(env, 0);
-	err = write_rows(map, keys.data, rows.data, total, flags, &done);
+	err = write_rows(map, keys.data, rows.data, total, &done);
 	return err ? refuse(env, err, call, map, done) : make_u32(env, total);
 }
 
