@@ -106,7 +106,7 @@ export function mergeSchemas(schemas: readonly Schema[]): Schema {
     return new Map([...merged].sort(([a], [b]) => (a < b ? -1 : 1)));
   };
   const configs = schemas.flatMap((schema) =>
-    schema.config === undefined ? [] : [['in .rodata', schema.config] as const],
+    schema.config === undefined ? [] : [['config', schema.config] as const],
   );
   return {
     structs: merge(
