@@ -46,6 +46,8 @@ export interface AddressFrontend {
 
 export type Frontend = PortFrontend | AddressFrontend;
 
+const noPort = 'it has no port';
+
 export interface CompiledService {
   /** Ports before addresses: until its ports are there, an address must not reject. */
   readonly frontends: readonly Frontend[];
@@ -65,7 +67,7 @@ export function compileService(
   const unusable = whyUnusable(service);
   const [first] = service.ports;
   if (unusable !== null || first === undefined) {
-    return { frontends: [], problems: problemsOf(service, [unusable ?? 'it has no port']) };
+    return { frontends: [], problems: problemsOf(service, [unusable ?? noPort]) };
   }
   const reasons = notBuilt(service);
   const frontends: Frontend[] = [];
@@ -151,10 +153,14 @@ function notBuilt(service: Service): string[] {
   return unserved.length > 0 ? [`not supported yet and not served: ${unserved.join(', ')}`] : [];
 }
 
-/** The kernel's tables hold names of up to 63 bytes. */
-function whyUnusable(service: Service): string | null {
-  const required = [service.namespace, service.name];
-  const names = [...required, ...service.ports.map((port) => port.name).filter((name) => name !== '')];
+/** Why nothing of a Service can be served, so that it claims nothing either; null: it can. */
+export function whyUnusable(service: Service): string | null {
+  if (service.ports.length === 0) return noPort;
+  const names = [
+    service.namespace,
+    service.name,
+    ...service.ports.map((port) => port.name).filter((name) => name !== ''),
+  ];
   const bad = names.find((name) => !/^[\x21-\x7e]{1,63}$/.test(name));
   return bad === undefined ? null : `'${bad}' is not a name of 1 to 63 characters`;
 }

@@ -1,29 +1,20 @@
-import type { Cidr } from '../model/address.ts';
-import type { NodeFacts } from '../model/node.ts';
-import type { Endpoints, Problem, Service } from '../model/service.ts';
-import type { Step, TableName, Tables } from './tables.ts';
+import { frontend, u32 } from '../layout.gen.ts';
+import type { Problem } from '../model/service.ts';
+import { diff } from './diff.ts';
+import { type Draft, draftNode, draftService, emptyDraft } from './draft.ts';
+import { heldFrontend, type Inventory, ownedBy, ownerOfId } from './inventory.ts';
+import { type Scope, servicesInScope } from './scope.ts';
+import { segmentKey } from './segments.ts';
+import { emptyTables, type Rows, type Step, type TableName, type Tables, tableNames } from './tables.ts';
+import type { PlanOptions, World } from './world.ts';
 
-/** All that the desired tables depend on. Services and endpoints are keyed by 'namespace/name'. */
-export interface World {
-  readonly services: ReadonlyMap<string, Service>;
-  readonly endpoints: ReadonlyMap<string, Endpoints>;
-  readonly node: NodeFacts;
-  readonly serviceCidrs: readonly Cidr[];
-  readonly podsAtTc: boolean;
-}
-
-/** What the kernel is known to hold, and indices over it. Made by `inventory`, changed by `confirm` and `endGrace` only. */
-export interface Inventory {
-  readonly size: Capacity;
-}
+export type { NodeFacts } from '../model/node.ts';
+export { beginGrace, confirm, endGrace, type Grace, type Inventory, inventory } from './inventory.ts';
+export type { Scope } from './scope.ts';
+export type { PlanOptions, World } from './world.ts';
 
 /** Rows by table: of the maps as they were created, or as a plan needs them. */
 export type Capacity = Record<TableName, number>;
-
-export interface PlanOptions {
-  /** The first listing is incomplete: delete nothing, and leave what a Service holds that the world does not know yet. */
-  readonly holdDeletes: boolean;
-}
 
 export interface Plan {
   readonly steps: readonly Step[];
@@ -33,16 +24,8 @@ export interface Plan {
   readonly required: Capacity;
   /** False: apply nothing; load a generation of at least `required` and plan anew against empty tables. */
   readonly fits: boolean;
-  /** Some segment is freed: after an RCU grace period that begins after the last write, call `endGrace`. */
+  /** Segments are freed by it, or were before: after an RCU grace period that begins after the last write, `endGrace`. */
   readonly frees: boolean;
-}
-
-/**
- * `actual` as read from the kernel, or `emptyTables()`. Rows of `backends` outside the frontends' ranges are ignored. It
- * knows of no segment in quarantine: an RCU grace period must have passed since anybody's last write.
- */
-export function inventory(actual: Tables): Inventory {
-  throw new Error(`not there yet: ${Object.keys(actual)}`);
 }
 
 /**
@@ -53,29 +36,99 @@ export function inventory(actual: Tables): Inventory {
 export function makePlan(
   world: World,
   held: Inventory,
-  scope: 'all' | ReadonlySet<string>,
-  capacity: Capacity,
+  scope: Scope,
+  capacity: Readonly<Capacity>,
   options: PlanOptions,
 ): Plan {
-  throw new Error(`not there yet: ${world}, ${held}, ${scope}, ${capacity}, ${options}`);
+  const names = servicesInScope(world, held, scope);
+  const draft = emptyDraft(held);
+  for (const name of names) draftService(draft, world, held, name, options);
+  draftNode(draft, world);
+  const actual = scope === 'all' ? held.rows : rowsOf(held, names, draft);
+  const changes = diff(draft.tables, actual, (table, key) => ownerOf(draft, held, table, key));
+  const steps = options.holdDeletes ? changes.filter((step) => step.op === 'set') : withoutEarly(changes, held);
+  const required = requiredRows(steps, held, draft);
+  return {
+    steps,
+    problems: draft.problems,
+    required,
+    fits: tableNames.every((table) => required[table] <= capacity[table]),
+    frees: held.segments.quarantine.length > 0 || freesSegment(steps, held),
+  };
 }
 
-/** Folds what the kernel confirmed, and only that, in the order of the plan. */
-export function confirm(held: Inventory, steps: readonly Step[]): void {
-  throw new Error(`not there yet: ${held}, ${steps}`);
+/** What is held of the Services in scope, and of the rows that they want. */
+function rowsOf(held: Inventory, names: readonly string[], draft: Draft): Tables {
+  const { service_cidrs, switches } = held.rows;
+  const rows: Tables = { ...emptyTables(), service_cidrs, switches };
+  const copy = (table: 'names' | 'frontends', key: string) => {
+    const value = held.rows[table].get(key);
+    if (value !== undefined) rows[table].set(key, value);
+  };
+  for (const table of ['names', 'frontends'] as const) {
+    for (const name of names) for (const key of ownedBy(held, name)[table]) copy(table, key);
+    for (const key of draft.tables[table].keys()) copy(table, key);
+  }
+  return rows;
 }
 
-/** What `endGrace` may reuse: the segments that were free when the grace period began. */
-export interface Grace {
-  readonly ranges: readonly { readonly start: number; readonly count: number }[];
+/** Of a row that is wanted: who wants it; of one that is not: who held it. */
+function ownerOf(draft: Draft, held: Inventory, table: TableName, key: string): string {
+  const wanted = draft.owners[table].get(key);
+  if (wanted !== undefined) return wanted;
+  if (table === 'names') return ownerOfId(held, u32.decode(key));
+  return table === 'frontends' ? ownerOfId(held, heldFrontend(held, key)?.servicePort ?? 0) : '';
 }
 
-/** To be called before an RCU grace period begins, if steps may be confirmed while it lasts. */
-export function beginGrace(held: Inventory): Grace {
-  throw new Error(`not there yet: ${held}`);
+/**
+ * Without the deletes of names whose frontend goes over to another Service: that one's step may be refused, and these
+ * would be tried nevertheless. They are idle afterwards, and go with the next plan, whatever its scope.
+ */
+function withoutEarly(steps: readonly Step[], held: Inventory): Step[] {
+  const handedOver = new Set<string>();
+  for (const step of steps) {
+    if (step.op !== 'set' || step.table !== 'frontends') continue;
+    const before = heldFrontend(held, step.key);
+    if (before !== null && ownerOfId(held, before.servicePort) !== step.owner) {
+      handedOver.add(u32.encode(before.servicePort));
+    }
+  }
+  return steps.filter((step) => step.op === 'set' || step.table !== 'names' || !handedOver.has(step.key));
 }
 
-/** An RCU grace period has passed: freed segments may be used again. Without `grace`, all that are freed so far. */
-export function endGrace(held: Inventory, grace?: Grace): void {
-  throw new Error(`not there yet: ${held}, ${grace}`);
+function requiredRows(steps: readonly Step[], held: Inventory, draft: Draft): Capacity {
+  const added: Record<string, number> = {};
+  for (const { op, table, key } of steps) {
+    if (op === 'set' && !held.rows[table].has(key)) added[table] = (added[table] ?? 0) + 1;
+  }
+  const rows = (table: TableName) => held.rows[table].size + (added[table] ?? 0);
+  return {
+    names: rows('names'),
+    backends: draft.places.end(),
+    frontends: rows('frontends'),
+    service_cidrs: rows('service_cidrs'),
+    switches: rows('switches'),
+  };
+}
+
+/** Does some segment lose the last row that points at it? */
+function freesSegment(steps: readonly Step[], held: Inventory): boolean {
+  const changes = new Map<string, number>();
+  const count = (value: string | undefined, change: number) => {
+    if (value === undefined) return;
+    const { any, local } = frontend.decode(value);
+    for (const segment of [any, local])
+      changes.set(segmentKey(segment), (changes.get(segmentKey(segment)) ?? 0) + change);
+  };
+  const frontends: Rows = held.rows.frontends;
+  for (const step of steps) {
+    if (step.table !== 'frontends') continue;
+    count(frontends.get(step.key), -1);
+    count(step.op === 'set' ? step.value : undefined, 1);
+  }
+  for (const [key, change] of changes) {
+    const live = held.segments.live.get(key);
+    if (live !== undefined && live.references + change <= 0) return true;
+  }
+  return false;
 }

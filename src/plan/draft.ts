@@ -1,0 +1,108 @@
+import { u32 } from '../layout.gen.ts';
+import { compileService, type Frontend, type Pool } from '../model/frontends.ts';
+import type { Problem } from '../model/service.ts';
+import { emptyIds, type Ids, idOf } from './ids.ts';
+import { heldFrontend, type Inventory, ownedBy, ownerOfId } from './inventory.ts';
+import {
+  cidrRow,
+  encodeFrontend,
+  encodeFrontendKey,
+  encodeName,
+  encodePool,
+  protocolNumbers,
+  slotDigits,
+  slotRows,
+  switchesRow,
+} from './rows.ts';
+import { findPlaces, noSegment, type Places, type Segment, segmentKey } from './segments.ts';
+import { emptyTables, type TableName, type Tables } from './tables.ts';
+import type { PlanOptions, World } from './world.ts';
+
+/** Desired rows in the making. Of `backends` only fresh slots: pools that are in the kernel already stay where they are. */
+export interface Draft {
+  readonly tables: Tables;
+  readonly owners: Record<TableName, Map<string, string>>;
+  readonly problems: Map<string, readonly Problem[]>;
+  readonly places: Places;
+  /** Ids that are not in the kernel yet. */
+  readonly ids: Ids;
+}
+
+export function emptyDraft(held: Inventory): Draft {
+  return {
+    tables: emptyTables(),
+    owners: emptyTables(),
+    problems: new Map(),
+    places: findPlaces(held.segments),
+    ids: emptyIds(),
+  };
+}
+
+/** Adds the rows of the node itself: few, so every plan looks at all of them. */
+export function draftNode(draft: Draft, world: World): void {
+  for (const [key, value] of world.serviceCidrs.map(cidrRow)) draft.tables.service_cidrs.set(key, value);
+  draft.tables.switches.set(...switchesRow(world.node, world.podsAtTc));
+  draft.problems.set('', []);
+}
+
+/** Adds the rows of one Service; none, if it is gone. */
+export function draftService(draft: Draft, world: World, held: Inventory, name: string, options: PlanOptions): void {
+  const service = world.services.get(name);
+  if (service === undefined) {
+    draft.problems.set(name, []);
+    return;
+  }
+  const compiled = compileService(service, world.endpoints.get(name) ?? new Map(), world.node, held.claims);
+  draft.problems.set(name, compiled.problems);
+  const known = knownPools(held, name);
+  for (const frontend of compiled.frontends) {
+    const key = encodeFrontendKey(frontend);
+    if (options.holdDeletes && isSomebodysUnheardOf(held, world, key)) continue;
+    const { port } = frontend;
+    const id = idOf(held.ids, draft.ids, { owner: name, port: port.name, protocol: protocolNumbers[port.protocol] });
+    const idKey = u32.encode(id);
+    if (!draft.tables.names.has(idKey)) put(draft, 'names', idKey, encodeName(service, port), name);
+    const [any, local] = poolsOf(frontend).map((pool) => place(draft, known, pool, name));
+    const row = encodeFrontend(key, frontend, id, any ?? noSegment, local ?? noSegment);
+    put(draft, 'frontends', key, row, name);
+  }
+}
+
+function poolsOf(frontend: Frontend): readonly Pool[] {
+  return frontend.kind === 'address' ? [] : [frontend.any ?? [], frontend.local ?? []];
+}
+
+/** The pools that the Service's rows point at, by content: what does not change stays in its segment. */
+function knownPools(held: Inventory, name: string): Map<string, Segment> {
+  const known = new Map<string, Segment>();
+  for (const key of ownedBy(held, name).frontends) {
+    const frontend = heldFrontend(held, key);
+    for (const segment of [frontend?.any, frontend?.local]) {
+      const live = segment && held.segments.live.get(segmentKey(segment));
+      if (live?.content) known.set(live.content, live);
+    }
+  }
+  return known;
+}
+
+function place(draft: Draft, known: Map<string, Segment>, pool: Pool, owner: string): Segment {
+  const content = encodePool(pool);
+  if (content === '') return noSegment;
+  const there = known.get(content);
+  if (there !== undefined) return there;
+  const fresh = draft.places.take(content.length / slotDigits);
+  for (const [key, value] of slotRows(fresh, content)) put(draft, 'backends', key, value, owner);
+  known.set(content, fresh);
+  return fresh;
+}
+
+function put(draft: Draft, table: TableName, key: string, value: string, owner: string): void {
+  draft.tables[table].set(key, value);
+  draft.owners[table].set(key, owner);
+}
+
+/** While the listing is incomplete, a row may be of a senior Service that is not listed yet. */
+function isSomebodysUnheardOf(held: Inventory, world: World, key: string): boolean {
+  const row = heldFrontend(held, key);
+  return row !== null && !world.services.has(ownerOfId(held, row.servicePort));
+}

@@ -1,0 +1,97 @@
+import {
+  backend,
+  cidrKey,
+  frontend,
+  frontendFlag,
+  frontendKey,
+  servicePortName,
+  switches,
+  u32,
+} from '../layout.gen.ts';
+import { addressToHex, type Cidr, familyOf } from '../model/address.ts';
+import type { Frontend, Pool } from '../model/frontends.ts';
+import type { NodeFacts } from '../model/node.ts';
+import type { Protocol, Service, ServicePort } from '../model/service.ts';
+import { checkOf } from './check.ts';
+import { noSegment, type Segment } from './segments.ts';
+
+/** A row of a table, both as hex. */
+export type Row = readonly [key: string, value: string];
+
+/** Hex digits of one slot of `backends`. */
+export const slotDigits: number = 2 * backend.size;
+
+/** IPPROTO_... */
+export const protocolNumbers: Readonly<Record<Protocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
+
+/** The slots of a pool, one after the other, sorted by the bytes of address and port as the programs' search needs them. */
+export function encodePool(pool: Pool): string {
+  return pool
+    .map(({ address, port }) => backend.encode({ address: addressToHex(address), port, flags: 0 }))
+    .sort()
+    .join('');
+}
+
+/** The rows of the slots of `segment`, whose content is an encoded pool. */
+export function slotRows({ start, count }: Segment, content: string): Row[] {
+  return Array.from({ length: count }, (_, i): Row => {
+    return [u32.encode(start + i), content.slice(i * slotDigits, (i + 1) * slotDigits)];
+  });
+}
+
+export function encodeFrontendKey({ kind, address, port }: Frontend): string {
+  const isAddress = kind === 'address';
+  return frontendKey.encode({
+    address: addressToHex(address),
+    port: isAddress ? 0 : port.number,
+    protocol: isAddress ? 0 : protocolNumbers[port.protocol],
+  });
+}
+
+/** Is this the key of an address as such, not of a port of it? */
+export function isAddressKey(key: string): boolean {
+  return key.endsWith('00000000');
+}
+
+/** `key` as from `encodeFrontendKey`; the segments hold the frontend's pools, `noSegment` for an empty one or none. */
+export function encodeFrontend(key: string, of: Frontend, servicePort: number, any: Segment, local: Segment): string {
+  const isAddress = of.kind === 'address';
+  const row = {
+    any: isAddress ? noSegment : any,
+    local: isAddress ? noSegment : local,
+    servicePort,
+    affinitySeconds: isAddress ? 0 : of.affinitySeconds,
+    flags: flagsOf(of),
+  };
+  const unchecked = frontend.encode({ ...row, check: 0 });
+  return frontend.encode({ ...row, check: checkOf(key, unchecked.slice(0, -8)) });
+}
+
+function flagsOf(of: Frontend): number {
+  if (of.kind === 'address') return frontendFlag.address;
+  return (of.localOnly ? frontendFlag.local_only : 0) | (of.hasEndpoint ? frontendFlag.has_endpoint : 0);
+}
+
+export function encodeName(service: Service, port: ServicePort): string {
+  return servicePortName.encode({
+    namespace: service.namespace,
+    service: service.name,
+    port: port.name,
+    number: port.number,
+    protocol: protocolNumbers[port.protocol],
+  });
+}
+
+/** The value only has to be there: an address inside that no Service has must not leave the node. */
+export function cidrRow({ address, prefixLength }: Cidr): Row {
+  const bits = familyOf(address) === 4 ? prefixLength + 96 : prefixLength;
+  return [cidrKey.encode({ prefixLength: bits, address: addressToHex(address) }), u32.encode(1)];
+}
+
+export function switchesRow(node: NodeFacts, podsAtTc: boolean): Row {
+  const primary = (family: 4 | 6) => {
+    const address = node.addresses.find((candidate) => familyOf(candidate) === family);
+    return address === undefined ? '0'.repeat(32) : addressToHex(address);
+  };
+  return [u32.encode(0), switches.encode({ nodeIpv4: primary(4), nodeIpv6: primary(6), podsAtTc: podsAtTc ? 1 : 0 })];
+}

@@ -1,0 +1,181 @@
+/** A run of slots of `backends`; count 0: none, an empty pool. */
+export interface Segment {
+  readonly start: number;
+  readonly count: number;
+}
+
+export const noSegment: Segment = { start: 0, count: 0 };
+
+/** A segment that rows of `frontends` point at. */
+export interface LiveSegment extends Segment {
+  /** Its slots' rows, one after the other, as hex; null: not known, so it equals no pool. */
+  readonly content: string | null;
+  /** How many pools of how many rows point here. */
+  references: number;
+  /** It shares slots with another one, or has slots that do not exist: no slot is free when it goes. */
+  readonly damaged: boolean;
+}
+
+/** What of `backends` is in use. A segment is never written while it is live or in quarantine. */
+export interface Segments {
+  readonly live: Map<string, LiveSegment>;
+  /** No longer pointed at, but a program may still be reading: until an RCU grace period has passed. */
+  quarantine: Segment[];
+  readonly holes: Holes;
+}
+
+/**
+ * Runs of free slots, `starts[i]` up to `ends[i]`, ascending and apart; the last has no end. How many slots there are is
+ * not known here: a place beyond them tells how many are needed.
+ */
+export interface Holes {
+  readonly starts: number[];
+  readonly ends: number[];
+}
+
+export function segmentKey({ start, count }: Segment): string {
+  return `${start}+${count}`;
+}
+
+/**
+ * From the pools that rows point at, each as often as it is pointed at. `contentOf` gives the rows of a segment, null
+ * if it has slots that do not exist; such a one occupies nothing.
+ */
+export function readSegments(pools: Iterable<Segment>, contentOf: (segment: Segment) => string | null): Segments {
+  const segments: Segments = { live: new Map(), quarantine: [], holes: { starts: [0], ends: [Infinity] } };
+  const found = new Map<string, { segment: Segment; references: number }>();
+  for (const segment of pools) {
+    if (segment.count === 0) continue;
+    const known = found.get(segmentKey(segment));
+    if (known === undefined) found.set(segmentKey(segment), { segment, references: 1 });
+    else known.references++;
+  }
+  const ascending = [...found].sort(([, a], [, b]) => a.segment.start - b.segment.start);
+  const overlapping = findOverlapping(ascending.map(([, { segment }]) => segment));
+  for (const [key, { segment, references }] of ascending) {
+    const rows = contentOf(segment);
+    const damaged = rows === null || overlapping.has(segment);
+    segments.live.set(key, { ...segment, content: damaged ? null : rows, references, damaged });
+    if (rows !== null) occupy(segments.holes, segment);
+  }
+  return segments;
+}
+
+function findOverlapping(ascending: readonly Segment[]): Set<Segment> {
+  const overlapping = new Set<Segment>();
+  let longest: Segment = noSegment;
+  for (const segment of ascending) {
+    if (segment.start < longest.start + longest.count) overlapping.add(segment).add(longest);
+    if (segment.start + segment.count > longest.start + longest.count) longest = segment;
+  }
+  return overlapping;
+}
+
+/** One more pool points at the segment; `contentOf` is asked if it was not live. */
+export function acquire(segments: Segments, segment: Segment, contentOf: (segment: Segment) => string | null): void {
+  if (segment.count === 0) return;
+  const live = segments.live.get(segmentKey(segment));
+  if (live !== undefined) {
+    live.references++;
+    return;
+  }
+  const { start, count } = segment;
+  const content = contentOf(segment);
+  segments.live.set(segmentKey(segment), { start, count, content, references: 1, damaged: false });
+  occupy(segments.holes, segment);
+}
+
+/** One pool less points at it. The last one puts it into quarantine. */
+export function release(segments: Segments, segment: Segment): void {
+  const key = segmentKey(segment);
+  const live = segments.live.get(key);
+  if (live === undefined) return;
+  live.references--;
+  if (live.references > 0) return;
+  segments.live.delete(key);
+  if (!live.damaged) segments.quarantine.push({ start: live.start, count: live.count });
+}
+
+/** A grace period has passed for `ranges`, a part of the quarantine. */
+export function endQuarantine(segments: Segments, ranges: readonly Segment[]): void {
+  const ended = new Set(ranges.map(segmentKey));
+  const before = segments.quarantine;
+  segments.quarantine = before.filter((segment) => !ended.has(segmentKey(segment)));
+  for (const segment of before) if (ended.has(segmentKey(segment))) vacate(segments.holes, segment);
+}
+
+/** Places for new segments, beside all that is in use: nothing is taken until `acquire`. */
+export interface Places {
+  take(count: number): Segment;
+  /** Slots up to the last one in use, the new ones included. */
+  end(): number;
+}
+
+/**
+ * First fit. Holes are not looked at twice for one size: they only shrink here, so that a size that did not fit into
+ * one never will.
+ */
+export function findPlaces(segments: Segments): Places {
+  const { ends } = segments.holes;
+  let starts: number[] | undefined;
+  const firstFit = new Map<number, number>();
+  return {
+    take(count) {
+      starts ??= segments.holes.starts.slice();
+      let i = firstFit.get(count) ?? 0;
+      while ((ends[i] ?? Infinity) - (starts[i] ?? 0) < count) i++;
+      firstFit.set(count, i);
+      const start = starts[i] ?? 0;
+      starts[i] = start + count;
+      return { start, count };
+    },
+    end() {
+      return (starts ?? segments.holes.starts).at(-1) ?? 0;
+    },
+  };
+}
+
+/** The index of the last hole that starts at or before `slot`, -1 if none. */
+function holeBefore({ starts }: Holes, slot: number): number {
+  let low = 0;
+  let high = starts.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((starts[middle] ?? 0) <= slot) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+/** Takes the slots out of the holes; some may be taken already. */
+function occupy(holes: Holes, { start, count }: Segment): void {
+  const end = start + count;
+  let i = Math.max(holeBefore(holes, start), 0);
+  while (i < holes.starts.length) {
+    const [from, to] = [holes.starts[i] ?? 0, holes.ends[i] ?? Infinity];
+    if (from >= end) return;
+    const left: [number, number][] = [];
+    if (from < start) left.push([from, Math.min(to, start)]);
+    if (to > end) left.push([Math.max(from, end), to]);
+    holes.starts.splice(i, 1, ...left.map(([low]) => low));
+    holes.ends.splice(i, 1, ...left.map(([, high]) => high));
+    i += left.length;
+  }
+}
+
+/** Gives slots back that are all taken, and joins them with the holes beside them. */
+function vacate(holes: Holes, { start, count }: Segment): void {
+  const end = start + count;
+  const before = holeBefore(holes, start);
+  const joinsBefore = before >= 0 && holes.ends[before] === start;
+  const joinsAfter = holes.starts[before + 1] === end;
+  if (joinsBefore && joinsAfter) {
+    holes.starts.splice(before + 1, 1);
+    holes.ends.splice(before, 1);
+  } else if (joinsBefore) holes.ends[before] = end;
+  else if (joinsAfter) holes.starts[before + 1] = start;
+  else {
+    holes.starts.splice(before + 1, 0, start);
+    holes.ends.splice(before + 1, 0, end);
+  }
+}
