@@ -7,9 +7,6 @@ export interface Handle {
   readonly opaque: unique symbol;
 }
 
-/** Where the classes of this package keep their handle from everybody else. */
-export const handle: unique symbol = Symbol('handle');
-
 export interface RawMapInfo {
   id: number;
   type: number;

@@ -1,4 +1,4 @@
-import { addon, handle } from './addon.ts';
+import { addon } from './addon.ts';
 import type { Direction } from './link.ts';
 import type { BpfProgram } from './program.ts';
 
@@ -22,7 +22,7 @@ export interface AttachedFilter {
  */
 export async function clsactAttach(filter: Filter, program: BpfProgram, name: string): Promise<void> {
   const { ifindex, direction, handle: slot, priority } = filter;
-  await addon.clsactAttach(ifindex, direction === 'egress', slot, priority, program[handle], name);
+  await addon.clsactAttach(ifindex, direction === 'egress', slot, priority, program.handle, name);
 }
 
 /** undefined: nothing is in that slot, there is no clsact qdisc, or the device is gone. */

@@ -1,4 +1,4 @@
-import { addon, type Handle, handle } from './addon.ts';
+import { addon, type Handle } from './addon.ts';
 import type { BpfProgram } from './program.ts';
 import {
   attachTypeName,
@@ -41,11 +41,12 @@ const xdpModes = { generic: 2, native: 4 } as const;
  * of the calling thread.
  */
 export class BpfLink implements Disposable {
-  readonly [handle]: Handle;
+  /** Only for this package. */
+  readonly handle: Handle;
 
   /** Only for this package: use attach() or openPinned(). */
   constructor(open: Handle) {
-    this[handle] = open;
+    this.handle = open;
   }
 
   /**
@@ -53,7 +54,7 @@ export class BpfLink implements Disposable {
    * device. EBUSY at xdp: somebody else is attached.
    */
   static async attach(target: LinkTarget, program: BpfProgram): Promise<BpfLink> {
-    return new BpfLink(await attach(target, program[handle]));
+    return new BpfLink(await attach(target, program.handle));
   }
 
   /** BpfError ENOENT: nothing is pinned there. EINVAL: it is a map or a program. */
@@ -63,7 +64,7 @@ export class BpfLink implements Disposable {
 
   /** Asked anew each time. */
   info(): LinkInfo {
-    const { id, programId, type, ifindex, attachType, cgroupId } = addon.linkInfo(this[handle]);
+    const { id, programId, type, ifindex, attachType, cgroupId } = addon.linkInfo(this.handle);
     const kind = linkKinds[type] ?? 'other';
     if (kind === 'other') return { id, programId, kind };
     if (kind === 'xdp') return { id, programId, kind, ifindex, attachType: 'xdp' };
@@ -75,21 +76,21 @@ export class BpfLink implements Disposable {
 
   /** Swaps the program without a gap: each packet or call meets the old one or the new one. */
   async update(program: BpfProgram): Promise<void> {
-    await addon.linkUpdate(this[handle], program[handle]);
+    await addon.linkUpdate(this.handle, program.handle);
   }
 
   /** Takes the program off its hook, pinned or not. The pin, if any, stays as a name of an idle link. */
   async detach(): Promise<void> {
-    await addon.linkDetach(this[handle]);
+    await addon.linkDetach(this.handle);
   }
 
   pin(path: string): void {
-    addon.pin(this[handle], path);
+    addon.pin(this.handle, path);
   }
 
   /** Of an unpinned link this detaches, and waits for it in the calling thread: detach() first where that hurts. */
   close(): void {
-    addon.close(this[handle]);
+    addon.close(this.handle);
   }
 
   [Symbol.dispose](): void {

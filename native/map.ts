@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { addon, type Handle, handle } from './addon.ts';
+import { addon, type Handle } from './addon.ts';
 import { type MapType, mapTypes, nameOf, numberOf } from './uapi.ts';
 
 /** As the kernel tells it. `name` is cut by the kernel to 15 characters, `valueSize` is of one CPU. */
@@ -42,7 +42,8 @@ export type UpdateMode = keyof typeof updateModes;
  * Close it (`using`); a closed one answers every call with BpfError EBADF.
  */
 export class BpfMap implements Disposable {
-  readonly [handle]: Handle;
+  /** Only for this package. */
+  readonly handle: Handle;
   /** Asked from the kernel when the map was opened. */
   readonly info: MapInfo;
   /** Bytes of a looked up or updated value: for per-CPU maps round8(info.valueSize) times the possible CPUs. */
@@ -51,7 +52,7 @@ export class BpfMap implements Disposable {
   /** Only for this package: use create(), openPinned() or loadObject(). */
   constructor(open: Handle) {
     const { type, lookupSize, ...facts } = addon.mapInfo(open);
-    this[handle] = open;
+    this.handle = open;
     this.info = { ...facts, type: nameOf(mapTypes, type) };
     this.valueSize = lookupSize;
   }
@@ -59,7 +60,7 @@ export class BpfMap implements Disposable {
   static create(options: MapOptions): BpfMap {
     const { type, name, keySize, valueSize, maxEntries, flags = 0, innerMap } = options;
     const number = numberOf(mapTypes, type, 'map type');
-    return new BpfMap(addon.mapCreate(number, name, keySize, valueSize, maxEntries, flags, innerMap?.[handle]));
+    return new BpfMap(addon.mapCreate(number, name, keySize, valueSize, maxEntries, flags, innerMap?.handle));
   }
 
   /** BpfError ENOENT: nothing is pinned there. EINVAL: it is a program or a link. */
@@ -69,27 +70,27 @@ export class BpfMap implements Disposable {
 
   /** undefined: no such key. */
   lookup(key: Uint8Array): Uint8Array | undefined {
-    return addon.mapLookup(this[handle], key);
+    return addon.mapLookup(this.handle, key);
   }
 
   /** BpfError E2BIG: full. EEXIST, ENOENT: the mode was not met. */
   update(key: Uint8Array, value: Uint8Array, mode: UpdateMode = 'any'): void {
-    addon.mapUpdate(this[handle], key, value, updateModes[mode]);
+    addon.mapUpdate(this.handle, key, value, updateModes[mode]);
   }
 
   /** Puts a map into an array_of_maps or hash_of_maps. Blocks for an RCU grace period (10 ms). */
   updateInner(key: Uint8Array, inner: BpfMap): void {
-    addon.mapUpdateInner(this[handle], key, inner[handle]);
+    addon.mapUpdateInner(this.handle, key, inner.handle);
   }
 
   /** false: it was not there. */
   delete(key: Uint8Array): boolean {
-    return addon.mapDelete(this[handle], key);
+    return addon.mapDelete(this.handle, key);
   }
 
   /** The key after this one in the kernel's order, the first for undefined; undefined: that was the last. */
   nextKey(key: Uint8Array | undefined): Uint8Array | undefined {
-    return addon.mapNextKey(this[handle], key);
+    return addon.mapNextKey(this.handle, key);
   }
 
   /**
@@ -106,7 +107,7 @@ export class BpfMap implements Disposable {
     for (;;) {
       const keys = new Uint8Array(room * keySize);
       const values = new Uint8Array(room * this.valueSize);
-      const { count, state } = read(this[handle], cursor, first, keys, values);
+      const { count, state } = read(this.handle, cursor, first, keys, values);
       if (state === 'grow') {
         room *= 2;
         continue;
@@ -129,21 +130,21 @@ export class BpfMap implements Disposable {
    * million rows at once block it for a second.
    */
   updateBatch(keys: Uint8Array, values: Uint8Array): number {
-    return addon.mapUpdateBatch(this[handle], keys, values);
+    return addon.mapUpdateBatch(this.handle, keys, values);
   }
 
   /** Deletes keys packed back to back; those that are not there are passed over. Returns how many were deleted. */
   deleteBatch(keys: Uint8Array): number {
-    return addon.mapDeleteBatch(this[handle], keys);
+    return addon.mapDeleteBatch(this.handle, keys);
   }
 
   /** BpfError EEXIST: the path is taken. The directory must be on a bpffs. Unpin with node:fs unlink. */
   pin(path: string): void {
-    addon.pin(this[handle], path);
+    addon.pin(this.handle, path);
   }
 
   close(): void {
-    addon.close(this[handle]);
+    addon.close(this.handle);
   }
 
   [Symbol.dispose](): void {

@@ -1,4 +1,4 @@
-import { addon, handle } from './addon.ts';
+import { addon } from './addon.ts';
 import { BpfMap } from './map.ts';
 import { BpfProgram } from './program.ts';
 
@@ -50,7 +50,7 @@ export class BpfObject implements Disposable {
 export async function loadObject(elf: Uint8Array, options: LoadOptions = {}): Promise<BpfObject> {
   const maps = Object.entries(options.maps ?? {}).map(([name, option]) =>
     'reuse' in option
-      ? { name, reuse: option.reuse?.[handle] ?? null, maxEntries: 0 }
+      ? { name, reuse: option.reuse?.handle ?? null, maxEntries: 0 }
       : { name, reuse: undefined, maxEntries: option.maxEntries },
   );
   const loaded = await addon.objectLoad(elf, options.name ?? 'object', maps, options.rodata, options.programs);

@@ -28,8 +28,7 @@ function skBuff(mark: number): Uint8Array {
 }
 
 test('info tells what the kernel knows of a program', (t) => {
-  const { id, tag, loadedAt, mapIds, verifiedInstructions, translatedBytes, ...rest } = (count_packet as BpfProgram)
-    .info;
+  const { id, tag, loadedAt, mapIds, verifiedInstructions, translatedBytes, ...rest } = programs.count_packet.info;
   t.deepEqual(rest, { name: 'count_packet', type: 'sched_cls' });
   t.true(id > 0 && loadedAt > 0n && verifiedInstructions > 0 && translatedBytes > 0);
   t.regex(tag, /^[0-9a-f]{16}$/);

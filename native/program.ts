@@ -1,4 +1,4 @@
-import { addon, type Handle, handle } from './addon.ts';
+import { addon, type Handle } from './addon.ts';
 import { type AttachType, attachTypeNumber, nameOf, numberOf, type ProgramType, programTypes } from './uapi.ts';
 
 /** As the kernel tells it. `name` is cut by the kernel to 15 characters, `loadedAt` is nanoseconds since boot. */
@@ -34,14 +34,15 @@ export interface TestResult {
 
 /** A loaded program. Close it (`using`); a closed one answers every call with BpfError EBADF. */
 export class BpfProgram implements Disposable {
-  readonly [handle]: Handle;
+  /** Only for this package. */
+  readonly handle: Handle;
   /** Asked from the kernel when the program was opened. */
   readonly info: ProgramInfo;
 
   /** Only for this package: use openPinned(), loadObject() or loadInstructions(). */
   constructor(open: Handle) {
     const { type, ...facts } = addon.programInfo(open);
-    this[handle] = open;
+    this.handle = open;
     this.info = { ...facts, type: nameOf(programTypes, type) };
   }
 
@@ -51,7 +52,7 @@ export class BpfProgram implements Disposable {
   }
 
   pin(path: string): void {
-    addon.pin(this[handle], path);
+    addon.pin(this.handle, path);
   }
 
   /**
@@ -60,11 +61,11 @@ export class BpfProgram implements Disposable {
    */
   testRun(run: TestRun): TestResult {
     const { data, dataOutSize = data ? data.length + 256 : 0, context, repeat = 1 } = run;
-    return addon.programRun(this[handle], data, dataOutSize, context, repeat);
+    return addon.programRun(this.handle, data, dataOutSize, context, repeat);
   }
 
   close(): void {
-    addon.close(this[handle]);
+    addon.close(this.handle);
   }
 
   [Symbol.dispose](): void {

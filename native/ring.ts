@@ -1,4 +1,4 @@
-import { addon, type Handle, handle } from './addon.ts';
+import { addon, type Handle } from './addon.ts';
 import type { BpfMap } from './map.ts';
 
 /**
@@ -10,7 +10,7 @@ export class RingBuffer implements Disposable {
   readonly #open: Handle;
 
   constructor(map: BpfMap, onRecord: (record: Uint8Array) => void) {
-    this.#open = addon.ringOpen(map[handle], onRecord);
+    this.#open = addon.ringOpen(map.handle, onRecord);
   }
 
   close(): void {
