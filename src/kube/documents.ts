@@ -1,0 +1,82 @@
+import { LineCounter, parseAllDocuments } from 'yaml';
+import type { KubeObject } from './objects.ts';
+import { type Reading, readObjects } from './reader.ts';
+
+/** A stretch of a file that can be read by itself, with what was found in it. Lines count from 1. */
+export interface Chunk {
+  readonly line: number;
+  readonly content: ChunkContent;
+}
+
+/** Lines here count from the start of the chunk, so that a chunk that only moved is the same. */
+export interface ChunkContent {
+  readonly readings: readonly Reading[];
+  readonly failure: { readonly line: number; readonly column: number; readonly message: string } | null;
+}
+
+/** The chunks of a file by their text: those that an edit did not touch are not parsed again, and keep their objects. */
+export type ChunkCache = ReadonlyMap<string, ChunkContent>;
+
+/** `found` holds every object in order of its document. Parsing takes long (2 MB of YAML a second): turns are left in between. */
+export async function readDocuments(text: string, known: ChunkCache): Promise<{ chunks: Chunk[]; cache: ChunkCache }> {
+  const chunks: Chunk[] = [];
+  const cache = new Map<string, ChunkContent>();
+  let since = performance.now();
+  for (const { line, part } of splitDocuments(text)) {
+    const content = cache.get(part) ?? known.get(part) ?? readChunk(part);
+    cache.set(part, content);
+    chunks.push({ line, content });
+    if (performance.now() - since > 10) {
+      await new Promise((resolve) => setImmediate(resolve));
+      since = performance.now();
+    }
+  }
+  return { chunks, cache };
+}
+
+/**
+ * A line that begins with `---` ends a document wherever it stands, even in a block of text, so it is safe to cut there.
+ * Not so with directives (`%YAML`), which belong to the document after the line.
+ */
+export function splitDocuments(text: string): { line: number; part: string }[] {
+  if (/^%/m.test(text)) return [{ line: 1, part: text }];
+  const parts: { line: number; part: string }[] = [];
+  let line = 1;
+  for (const part of text.split(/^(?=---(?:\s|$))/m)) {
+    parts.push({ line, part });
+    for (let i = part.indexOf('\n'); i >= 0; i = part.indexOf('\n', i + 1)) line++;
+  }
+  return parts;
+}
+
+export function objectsOf(chunks: readonly Chunk[]): KubeObject[] {
+  return chunks.flatMap(({ content }) => content.readings.flatMap(({ objects }) => objects));
+}
+
+function readChunk(text: string): ChunkContent {
+  if (/^(?:---)?\s*[{[]/.test(text)) {
+    try {
+      return { readings: [readObjects(JSON.parse(text.replace(/^---/, '')))], failure: null };
+    } catch {
+      // not JSON: YAML's flow style looks alike
+    }
+  }
+  const readings: Reading[] = [];
+  const lines = new LineCounter();
+  const failureAt = (position: number, message: string) => {
+    const { line, col } = lines.linePos(position);
+    return { readings, failure: { line: Math.max(line, 1), column: Math.max(col, 1), message } };
+  };
+  try {
+    const options = { lineCounter: lines, prettyErrors: false, logLevel: 'error', merge: true } as const;
+    const documents = parseAllDocuments(text, options);
+    for (const document of Array.isArray(documents) ? documents : []) {
+      const [error] = document.errors;
+      if (error !== undefined) return failureAt(error.pos[0], error.message);
+      readings.push(readObjects(document.toJS()));
+    }
+    return { readings, failure: null };
+  } catch (error) {
+    return failureAt(0, error instanceof Error ? error.message : String(error));
+  }
+}

@@ -1,0 +1,219 @@
+import { constants, type FSWatcher, watch } from 'node:fs';
+import { access, readdir, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { Problem } from '../model/service.ts';
+import { sameValue } from './equality.ts';
+import { faultOf, type ManifestFile, readManifestFile } from './manifest-file.ts';
+import { type KubeObject, type ObjectStore, objectKey } from './objects.ts';
+
+/** What the files say together. */
+export interface ManifestSnapshot {
+  readonly objects: ObjectStore;
+  /** Of files and of the shape of objects; what objects mean is for `parse`. */
+  readonly problems: readonly Problem[];
+  /** Every file was read from end to end at least once: what is not among the objects is really gone. */
+  readonly synced: boolean;
+}
+
+export interface ManifestSource {
+  close(): void;
+}
+
+/** The path given cannot be used; the message is one sentence for people. */
+export class ManifestError extends Error {
+  override readonly name = 'ManifestError';
+}
+
+/** A path is read when it has been quiet for so long: half a save must not look like an edit. */
+const quietMs = 100;
+/** But no later than this after the first change. */
+const patienceMs = 3000;
+/** For what file events do not tell: network file systems, inotify exhausted. */
+const pollMs = 10_000;
+
+const extensions = /\.(yaml|yml|json)$/;
+
+/** The files read once. Throws `ManifestError` if `path` is not there or may not be read. */
+export async function readManifests(path: string): Promise<ManifestSnapshot> {
+  return (await scan(path, null)).snapshot;
+}
+
+/**
+ * Reads a file, or the .yaml, .yml and .json files of a folder (not of folders in it, and none with a dot in front), and
+ * goes on watching. `onChange` gets the first snapshot before the promise resolves, then one whenever something changed.
+ * Throws `ManifestError` if `path` is not there or may not be read at first; later that is a Problem, and what was
+ * last read stays.
+ */
+export async function watchManifests(
+  path: string,
+  onChange: (snapshot: ManifestSnapshot) => void,
+): Promise<ManifestSource> {
+  let last = await scan(path, null);
+  let closed = false;
+  const watchers = folderWatchers(() => looks.soon());
+  const looks = debounce(async () => {
+    const next = await rescan(path, last);
+    if (closed) return;
+    const changed = !sameSnapshot(last, next);
+    last = next;
+    // what happened before a folder was watched, only another look can tell
+    if (watchers.set(next.folders)) looks.soon();
+    if (changed) onChange(next.snapshot);
+  });
+  const poll = setInterval(looks.soon, pollMs);
+  if (watchers.set(last.folders)) looks.soon();
+  onChange(last.snapshot);
+  return {
+    close() {
+      closed = true;
+      clearInterval(poll);
+      looks.cancel();
+      watchers.set(new Map());
+    },
+  };
+}
+
+/** `look` runs once a burst of `soon` is over, never twice at a time. */
+function debounce(look: () => Promise<void>): { soon(): void; cancel(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  let first = 0;
+  let running = false;
+  const run = async () => {
+    first = 0;
+    if (running) return soon();
+    running = true;
+    await look();
+    running = false;
+  };
+  const soon = () => {
+    const now = performance.now();
+    if (first === 0) first = now;
+    clearTimeout(timer);
+    timer = setTimeout(run, Math.max(0, Math.min(quietMs, first + patienceMs - now)));
+  };
+  return { soon, cancel: () => clearTimeout(timer) };
+}
+
+/** Folders in which a change may concern us: path by identity, since another folder may take the path. */
+type Folders = ReadonlyMap<string, string>;
+
+interface Scan {
+  readonly files: ReadonlyMap<string, ManifestFile>;
+  readonly folders: Folders;
+  readonly snapshot: ManifestSnapshot;
+}
+
+/** As `scan`, but a path that cannot be used any more is a Problem beside what was last read. */
+async function rescan(path: string, last: Scan): Promise<Scan> {
+  try {
+    return await scan(path, last);
+  } catch (error) {
+    if (!(error instanceof ManifestError)) throw error;
+    const problem = { object: 'manifests', reason: `${error.message}: what was last read stays in use` };
+    const others = last.snapshot.problems.filter(({ object }) => object !== problem.object);
+    return { ...last, snapshot: { ...last.snapshot, problems: [...others, problem] } };
+  }
+}
+
+async function scan(path: string, last: Scan | null): Promise<Scan> {
+  const paths = await listFiles(path);
+  const folders = await foldersOf(path, paths);
+  const files = new Map<string, ManifestFile>();
+  for (const file of paths) {
+    files.set(file, await readManifestFile(basename(file), file, last?.files.get(file) ?? null));
+  }
+  return { files, folders, snapshot: combine([...files.values()]) };
+}
+
+/** Those that hold the path, the files, and what links lead to: a ConfigMap is a link to a folder that is swapped. */
+async function foldersOf(path: string, files: readonly string[]): Promise<Folders> {
+  const candidates = new Set([dirname(path)]);
+  for (const file of files) {
+    candidates.add(dirname(file));
+    candidates.add(dirname(await realpath(file).catch(() => file)));
+  }
+  if (!files.includes(path)) candidates.add(path);
+  const folders = new Map<string, string>();
+  for (const folder of candidates) {
+    const stats = await stat(folder, { bigint: true }).catch(() => null);
+    if (stats !== null) folders.set(`${stats.dev} ${stats.ino} ${stats.birthtimeNs}`, folder);
+  }
+  return folders;
+}
+
+/** In byte order of their names, as `kubectl apply -f` takes them. */
+async function listFiles(path: string): Promise<string[]> {
+  try {
+    const stats = await stat(path);
+    if (!stats.isDirectory() && !stats.isFile()) throw new ManifestError(`${path} is neither a file nor a folder`);
+    await access(path, constants.R_OK);
+    if (stats.isFile()) return [path];
+    const names = (await readdir(path)).filter((name) => extensions.test(name) && !name.startsWith('.'));
+    const inOrder = names.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    const found: string[] = [];
+    for (const name of inOrder) {
+      const file = join(path, name);
+      const isOther = await stat(file).then(
+        (stats) => !stats.isFile(),
+        () => false,
+      );
+      if (!isOther) found.push(file);
+    }
+    return found;
+  } catch (error) {
+    throw error instanceof ManifestError ? error : new ManifestError(`${path} ${faultOf(error)}`);
+  }
+}
+
+function combine(files: readonly ManifestFile[]): ManifestSnapshot {
+  const objects = new Map<string, KubeObject>();
+  const places = new Map<string, string>();
+  const problems: Problem[] = files.flatMap((file) => file.problems);
+  for (const { name, entries } of files) {
+    for (const { object, line } of entries) {
+      const key = objectKey(object);
+      const place = `${name} line ${line}`;
+      const earlier = places.get(key);
+      if (earlier !== undefined) {
+        problems.push({ object: key, reason: `it is in ${earlier} and again in ${place}: the latter is used` });
+      }
+      objects.set(key, object);
+      places.set(key, place);
+    }
+  }
+  return { objects, problems, synced: files.every(({ synced }) => synced) };
+}
+
+function sameSnapshot(a: Scan, b: Scan): boolean {
+  if (a.files.size !== b.files.size || a.snapshot.synced !== b.snapshot.synced) return false;
+  for (const [path, { entries }] of b.files) if (a.files.get(path)?.entries !== entries) return false;
+  return sameValue(a.snapshot.problems, b.snapshot.problems);
+}
+
+/** Watches just the folders it was told last; true if one is new. One that cannot be watched is left to the poll. */
+function folderWatchers(onEvent: () => void): { set(folders: Folders): boolean } {
+  const watchers = new Map<string, FSWatcher>();
+  const drop = (identity: string) => {
+    watchers.get(identity)?.close();
+    watchers.delete(identity);
+  };
+  return {
+    set(folders) {
+      let isNew = false;
+      for (const identity of watchers.keys()) if (!folders.has(identity)) drop(identity);
+      for (const [identity, folder] of folders) {
+        if (watchers.has(identity)) continue;
+        try {
+          watchers.set(
+            identity,
+            watch(folder, onEvent).on('error', () => drop(identity)),
+          );
+          isNew = true;
+        } catch {
+          // it is gone again, or no inotify instance is left
+        }
+      }
+      return isNew;
+    },
+  };
+}

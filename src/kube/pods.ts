@@ -1,0 +1,130 @@
+import { type Address, familyOf } from '../model/address.ts';
+import { parsePort, parseProtocol, type Report, readAddress } from './fields.ts';
+import type { Labels, PodObject, PortSpec, ServiceObject, ServicePortSpec, SliceObject } from './objects.ts';
+
+/** A pod that can be an endpoint: it has an address and has not finished. */
+export interface PodCandidate {
+  readonly pod: PodObject;
+  readonly addresses: readonly Address[];
+}
+
+/** Null: finished, or without an address yet. */
+export function podCandidate(pod: PodObject, report: Report): PodCandidate | null {
+  const { phase, podIP, podIPs } = pod.status;
+  if (phase === 'Succeeded' || phase === 'Failed') return null;
+  const texts = podIPs.length > 0 ? podIPs.map(({ ip }) => ip) : [podIP];
+  const addresses = texts.flatMap((text) => {
+    if (text === '') return [];
+    const read = readAddress(text, null);
+    if ('address' in read) return read.address;
+    report(`status: ${read.fault}: left out`);
+    return [];
+  });
+  return addresses.length === 0 ? null : { pod, addresses };
+}
+
+/** Finds the pods of a namespace that a selector matches, without looking at all of them. */
+export interface PodIndex {
+  find(namespace: string, selector: Labels): readonly PodCandidate[];
+}
+
+export function indexPods(pods: readonly PodCandidate[]): PodIndex {
+  const byLabel = new Map<string, PodCandidate[]>();
+  for (const candidate of pods) {
+    const { namespace, labels } = candidate.pod.metadata;
+    for (const [name, value] of Object.entries(labels)) {
+      const key = labelKey(namespace, name, value);
+      const same = byLabel.get(key);
+      if (same === undefined) byLabel.set(key, [candidate]);
+      else same.push(candidate);
+    }
+  }
+  return {
+    find(namespace, selector) {
+      const wanted = Object.entries(selector);
+      let fewest: readonly PodCandidate[] | null = null;
+      for (const [name, value] of wanted) {
+        const some = byLabel.get(labelKey(namespace, name, value)) ?? [];
+        if (fewest === null || some.length < fewest.length) fewest = some;
+      }
+      return (fewest ?? []).filter(({ pod }) => wanted.every(([name, value]) => pod.metadata.labels[name] === value));
+    },
+  };
+}
+
+function labelKey(namespace: string, name: string, value: string): string {
+  return `${namespace}/${name}=${value}`;
+}
+
+/**
+ * The slices that a cluster's EndpointSlice controller makes of the pods that a Service selects. A named targetPort is
+ * whatever number each pod gives that name, so pods that give other numbers are in other slices.
+ */
+export function slicesOfPods(
+  service: ServiceObject,
+  pods: readonly PodCandidate[],
+  report: Report,
+): readonly SliceObject[] {
+  const ports = service.spec.ports.map((port, i) => readTarget(port, i, report));
+  const slices = new Map<string, SliceObject & { endpoints: SliceObject['endpoints'][number][] }>();
+  for (const candidate of pods) {
+    const resolved = ports.flatMap((resolve) => resolve(candidate.pod) ?? []);
+    const numbers = resolved.map(({ name, protocol, port }) => `${name}/${protocol}/${port}`).join(' ');
+    for (const addressType of ['IPv4', 'IPv6'] as const) {
+      const address = candidate.addresses.find((ip) => familyOf(ip) === (addressType === 'IPv6' ? 6 : 4));
+      if (address === undefined) continue;
+      const key = `${addressType} ${numbers}`;
+      const { metadata } = service;
+      const slice = slices.get(key) ?? { kind: 'EndpointSlice', metadata, addressType, ports: resolved, endpoints: [] };
+      slice.endpoints.push(podEndpoint(service, candidate.pod, address));
+      slices.set(key, slice);
+    }
+  }
+  return [...slices.values()];
+}
+
+function podEndpoint(service: ServiceObject, pod: PodObject, address: Address): SliceObject['endpoints'][number] {
+  const serving = isReady(pod);
+  const terminating = pod.metadata.deletionTimestamp !== '';
+  return {
+    addresses: [address],
+    conditions: {
+      ready: service.spec.publishNotReadyAddresses === true || (serving && !terminating),
+      serving,
+      terminating,
+    },
+    nodeName: pod.spec.nodeName,
+    hints: { forZones: [], forNodes: [] },
+  };
+}
+
+/** Pods written by hand seldom have conditions: they are ready. */
+function isReady({ status: { conditions } }: PodObject): boolean {
+  return conditions.length === 0 || conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
+}
+
+/** How the target of a Service port is found in a pod; null: that pod does not have it. */
+function readTarget(port: ServicePortSpec, i: number, report: Report): (pod: PodObject) => PortSpec | null {
+  const { name, protocol, targetPort } = port;
+  const text = targetPort === '' || targetPort === '0' ? port.port : targetPort;
+  if (!/^-?\d+$/.test(text)) return (pod) => namedPort(pod, port, text);
+  if (parsePort(text) !== null) return () => ({ name, protocol, port: text });
+  if (text !== port.port) report(`ports[${i}].targetPort: ${text} is not a port number (1 to 65535): no pod has it`);
+  return () => null;
+}
+
+function namedPort(pod: PodObject, { name, protocol }: ServicePortSpec, wanted: string): PortSpec | null {
+  const sidecars = pod.spec.initContainers.filter(({ restartPolicy }) => restartPolicy === 'Always');
+  for (const container of [...pod.spec.containers, ...sidecars]) {
+    for (const port of container.ports) {
+      if (
+        port.name === wanted &&
+        parseProtocol(port.protocol) === parseProtocol(protocol) &&
+        parsePort(port.containerPort)
+      ) {
+        return { name, protocol, port: port.containerPort };
+      }
+    }
+  }
+  return null;
+}
