@@ -2,7 +2,15 @@ import { type Frontend, frontend, servicePortName, u32 } from '../layout.gen.ts'
 import { type Claims, emptyClaims } from '../model/claims.ts';
 import { serviceName } from '../model/service.ts';
 import { emptyIds, forgetId, type Ids, learnId } from './ids.ts';
-import { acquire, endQuarantine, readSegments, release, type Segment, type Segments } from './segments.ts';
+import {
+  acquire,
+  endQuarantine,
+  type LiveSegment,
+  readSegments,
+  release,
+  type Segment,
+  type Segments,
+} from './segments.ts';
 import { emptyTables, type Rows, type Step, type Tables } from './tables.ts';
 
 /** Keys of the rows that a Service has. */
@@ -76,17 +84,17 @@ export function confirm(held: Inventory, steps: readonly Step[]): void {
 
 /** The segments that were free when a grace period began. */
 export interface Grace {
-  readonly ranges: readonly Segment[];
+  readonly segments: readonly LiveSegment[];
 }
 
 /** To be called before an RCU grace period begins, if steps may be confirmed while it lasts. */
 export function beginGrace(held: Inventory): Grace {
-  return { ranges: [...held.segments.quarantine] };
+  return { segments: [...held.segments.quarantine.values()] };
 }
 
 /** An RCU grace period has passed: freed segments may be used again. Without `grace`: all that are freed so far. */
 export function endGrace(held: Inventory, grace: Grace = beginGrace(held)): void {
-  endQuarantine(held.segments, grace.ranges);
+  endQuarantine(held.segments, grace.segments);
 }
 
 /** Null: there is no such row. */

@@ -53,7 +53,7 @@ export function makePlan(
     problems: draft.problems,
     required,
     fits: tableNames.every((table) => required[table] <= capacity[table]),
-    frees: held.segments.quarantine.length > 0 || freesSegment(steps, held),
+    frees: held.segments.quarantine.size > 0 || freesSegment(steps, held),
   };
 }
 

@@ -1,9 +1,9 @@
-import { frontendKey } from '../layout.gen.ts';
-import { addressFromHex } from '../model/address.ts';
+import { type FrontendKey, frontendKey } from '../layout.gen.ts';
+import { addressFromHex, addressToHex } from '../model/address.ts';
 import { changeClaims, claimKey, ownerOf } from '../model/claims.ts';
 import { whyUnusable } from '../model/frontends.ts';
-import type { Protocol } from '../model/service.ts';
-import { type Inventory, ownedBy, ownerOfId } from './inventory.ts';
+import type { Service } from '../model/service.ts';
+import { heldFrontend, type Inventory, ownedBy, ownerOfId } from './inventory.ts';
 import { protocolNumbers } from './rows.ts';
 import type { World } from './world.ts';
 
@@ -11,13 +11,18 @@ import type { World } from './world.ts';
 export type Scope = 'all' | ReadonlySet<string>;
 
 /**
- * The Services to look at, in an order that depends on nothing but their names: those of the scope, those that win or lose a
- * claim by their change, those that own what one of these still holds, and those with a name that no frontend bears. Notes
- * the claims of the world.
+ * The Services to look at, in an order that depends on nothing but their names: those of the scope and those that win or lose a
+ * claim by their change; of the frontends that any of these claimed, claims or still holds, who holds it and who owns
+ * it; and those with a name that no frontend bears. Notes the claims of the world.
  */
 export function servicesInScope(world: World, held: Inventory, scope: Scope): readonly string[] {
-  const names = scope === 'all' || held.claims.services.size === 0 ? everybody(world, held) : new Set(scope);
-  for (const name of names) for (const affected of noteClaims(world, held, name)) names.add(affected);
+  const isAll = scope === 'all' || held.claims.services.size === 0;
+  const names = isAll ? everybody(world, held) : new Set(scope);
+  for (const name of names) {
+    if (!isAll) addHolders(names, held, held.claims.services.get(name));
+    for (const affected of noteClaims(world, held, name)) names.add(affected);
+    if (!isAll) addHolders(names, held, held.claims.services.get(name));
+  }
   for (const id of held.idle) names.add(ownerOfId(held, id));
   for (const name of names) for (const key of ownedBy(held, name).frontends) addOwner(names, held, key);
   names.delete('');
@@ -34,17 +39,26 @@ function noteClaims(world: World, held: Inventory, name: string): ReadonlySet<st
   return changeClaims(held.claims, name, claims ? service : undefined);
 }
 
-/** Who owns the frontend now must be looked at before it is deleted in the name of who held it. */
-function addOwner(names: Set<string>, held: Inventory, key: string): void {
-  const { address, port, protocol } = frontendKey.decode(key);
-  const claimed = claimKey(
-    addressFromHex(address),
-    port === 0 ? undefined : { number: port, protocol: textOf(protocol) },
-  );
-  const owner = ownerOf(held.claims, claimed);
-  if (owner !== undefined) names.add(owner);
+/** Who holds what the Service claims: a hand-over that was refused is nobody else's business when the heir goes too. */
+function addHolders(names: Set<string>, held: Inventory, service: Service | undefined): void {
+  for (const address of service?.clusterIPs ?? []) {
+    const hex = addressToHex(address);
+    names.add(holderOf(held, { address: hex, port: 0, protocol: 0 }));
+    for (const { number, protocol } of service?.ports ?? []) {
+      names.add(holderOf(held, { address: hex, port: number, protocol: protocolNumbers[protocol] }));
+    }
+  }
 }
 
-function textOf(protocol: number): Protocol {
-  return protocol === protocolNumbers.TCP ? 'TCP' : 'UDP';
+function holderOf(held: Inventory, key: FrontendKey): string {
+  const row = heldFrontend(held, frontendKey.encode(key));
+  return row === null ? '' : ownerOfId(held, row.servicePort);
+}
+
+/** Who owns the frontend now must be looked at before it is deleted in the name of who holds it. */
+function addOwner(names: Set<string>, held: Inventory, key: string): void {
+  const { address, port, protocol } = frontendKey.decode(key);
+  const number = { number: port, protocol: protocol === protocolNumbers.TCP ? 'TCP' : 'UDP' } as const;
+  const owner = ownerOf(held.claims, claimKey(addressFromHex(address), port === 0 ? undefined : number));
+  if (owner !== undefined) names.add(owner);
 }

@@ -10,8 +10,8 @@ export const noSegment: Segment = { start: 0, count: 0 };
 export interface LiveSegment extends Segment {
   /** Its slots' rows, one after the other, as hex; null: not known, so it equals no pool. */
   readonly content: string | null;
-  /** How many pools of how many rows point here. */
-  references: number;
+  /** Pools that point here, of all rows. */
+  readonly references: number;
   /** It shares slots with another one, or has slots that do not exist: no slot is free when it goes. */
   readonly damaged: boolean;
 }
@@ -20,7 +20,7 @@ export interface LiveSegment extends Segment {
 export interface Segments {
   readonly live: Map<string, LiveSegment>;
   /** No longer pointed at, but a program may still be reading: until an RCU grace period has passed. */
-  quarantine: Segment[];
+  readonly quarantine: Map<string, LiveSegment>;
   readonly holes: Holes;
 }
 
@@ -42,7 +42,7 @@ export function segmentKey({ start, count }: Segment): string {
  * if it has slots that do not exist; such a one occupies nothing.
  */
 export function readSegments(pools: Iterable<Segment>, contentOf: (segment: Segment) => string | null): Segments {
-  const segments: Segments = { live: new Map(), quarantine: [], holes: { starts: [0], ends: [Infinity] } };
+  const segments: Segments = { live: new Map(), quarantine: new Map(), holes: { starts: [0], ends: [Infinity] } };
   const found = new Map<string, { segment: Segment; references: number }>();
   for (const segment of pools) {
     if (segment.count === 0) continue;
@@ -71,17 +71,21 @@ function findOverlapping(ascending: readonly Segment[]): Set<Segment> {
   return overlapping;
 }
 
-/** One more pool points at the segment; `contentOf` is asked if it was not live. */
+/**
+ * One more pool points at the segment. It may come back from quarantine: among the rows of one plan, the last that left
+ * it may stand before the first that takes it up. `contentOf` is asked if it is new.
+ */
 export function acquire(segments: Segments, segment: Segment, contentOf: (segment: Segment) => string | null): void {
   if (segment.count === 0) return;
-  const live = segments.live.get(segmentKey(segment));
-  if (live !== undefined) {
-    live.references++;
+  const key = segmentKey(segment);
+  const known = segments.live.get(key) ?? segments.quarantine.get(key);
+  segments.quarantine.delete(key);
+  if (known !== undefined) {
+    segments.live.set(key, { ...known, references: known.references + 1 });
     return;
   }
   const { start, count } = segment;
-  const content = contentOf(segment);
-  segments.live.set(segmentKey(segment), { start, count, content, references: 1, damaged: false });
+  segments.live.set(key, { start, count, content: contentOf(segment), references: 1, damaged: false });
   occupy(segments.holes, segment);
 }
 
@@ -90,18 +94,22 @@ export function release(segments: Segments, segment: Segment): void {
   const key = segmentKey(segment);
   const live = segments.live.get(key);
   if (live === undefined) return;
-  live.references--;
-  if (live.references > 0) return;
-  segments.live.delete(key);
-  if (!live.damaged) segments.quarantine.push({ start: live.start, count: live.count });
+  const left = { ...live, references: live.references - 1 };
+  if (left.references > 0) segments.live.set(key, left);
+  else {
+    segments.live.delete(key);
+    if (!live.damaged) segments.quarantine.set(key, left);
+  }
 }
 
-/** A grace period has passed for `ranges`, a part of the quarantine. */
-export function endQuarantine(segments: Segments, ranges: readonly Segment[]): void {
-  const ended = new Set(ranges.map(segmentKey));
-  const before = segments.quarantine;
-  segments.quarantine = before.filter((segment) => !ended.has(segmentKey(segment)));
-  for (const segment of before) if (ended.has(segmentKey(segment))) vacate(segments.holes, segment);
+/** A grace period has passed for these, unless they have come back meanwhile, be it to leave again. */
+export function endQuarantine(segments: Segments, ended: Iterable<LiveSegment>): void {
+  for (const segment of ended) {
+    const key = segmentKey(segment);
+    if (segments.quarantine.get(key) !== segment) continue;
+    segments.quarantine.delete(key);
+    vacate(segments.holes, segment);
+  }
 }
 
 /** Places for new segments, beside all that is in use: nothing is taken until `acquire`. */
