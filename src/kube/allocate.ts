@@ -34,40 +34,54 @@ export interface AllocationRequest {
   readonly wantedPorts: readonly number[];
 }
 
+/** What one Service got. */
+export interface Grant {
+  readonly addresses: ReadonlyMap<4 | 6, Address>;
+  /** By service port number. */
+  readonly nodePorts: ReadonlyMap<number, number>;
+}
+
 export interface Allocation {
-  /** 'namespace/name/4' → clusterIP */
-  readonly addresses: ReadonlyMap<string, Address>;
-  /** 'namespace/name/80' → nodePort */
-  readonly nodePorts: ReadonlyMap<string, number>;
+  /** By 'namespace/name'; those that wanted nothing are not in it. */
+  readonly grants: ReadonlyMap<string, Grant>;
   readonly problems: readonly Problem[];
 }
 
 export function allocate(requests: readonly AllocationRequest[], ranges: AllocationRanges): Allocation {
-  const inOrder = requests.toSorted((a, b) => (a.owner < b.owner ? -1 : 1));
+  const inOrder = requests
+    .filter(({ wantedFamilies, wantedPorts }) => wantedFamilies.length + wantedPorts.length > 0)
+    .sort((a, b) => (a.owner < b.owner ? -1 : 1));
+  const grants = new Map(inOrder.map(({ owner }) => [owner, { addresses: new Map(), nodePorts: new Map() }]));
   const problems: Problem[] = [];
-  const addresses = new Map<string, Address>();
-  for (const family of [4, 6] as const) allocateAddresses(inOrder, ranges, family, addresses, problems);
-  const nodePorts = allocateNodePorts(inOrder, ranges, problems);
-  return { addresses, nodePorts, problems };
+  for (const family of [4, 6] as const) {
+    const explicit = requests.flatMap(({ addresses }) => addresses).filter((address) => familyOf(address) === family);
+    problems.push(...allocateAddresses(inOrder, explicit, ranges, family, grants));
+  }
+  const explicit = requests.flatMap(({ nodePorts }) => nodePorts);
+  problems.push(...allocateNodePorts(inOrder, explicit, ranges, grants));
+  return { grants, problems };
 }
+
+type Grants = ReadonlyMap<string, { addresses: Map<4 | 6, Address>; nodePorts: Map<number, number> }>;
 
 function allocateAddresses(
   requests: readonly AllocationRequest[],
+  explicit: readonly Address[],
   ranges: AllocationRanges,
   family: 4 | 6,
-  granted: Map<string, Address>,
-  problems: Problem[],
-): void {
+  grants: Grants,
+): Problem[] {
+  const problems: Problem[] = [];
   const cidr = ranges.serviceCidrs.find(({ address }) => familyOf(address) === family);
   const range = cidr === undefined ? null : hostRange(cidr);
-  const explicit = requests.flatMap(({ addresses }) => (range === null ? [] : addresses.map(range.offset)));
-  const slots = openSlots(range?.size ?? 0, explicit);
+  const slots = openSlots(range?.size ?? 0, range === null ? [] : explicit.map(range.offset));
   for (const { owner, wantedFamilies } of requests) {
     if (!wantedFamilies.includes(family)) continue;
     const slot = slots.take(owner);
-    if (slot !== null && range !== null) granted.set(`${owner}/${family}`, range.address(slot));
+    if (slot !== null && range !== null) grants.get(owner)?.addresses.set(family, range.address(slot));
     else problems.push({ object: `Service ${owner}`, reason: noAddress(family, cidr) });
   }
+  return problems;
 }
 
 function noAddress(family: 4 | 6, cidr: Cidr | undefined): string {
@@ -78,20 +92,23 @@ function noAddress(family: 4 | 6, cidr: Cidr | undefined): string {
 
 function allocateNodePorts(
   requests: readonly AllocationRequest[],
+  explicit: readonly number[],
   { nodePorts: { first, last } }: AllocationRanges,
-  problems: Problem[],
-): Map<string, number> {
-  const granted = new Map<string, number>();
-  const explicit = requests.flatMap(({ nodePorts }) => nodePorts.map((port) => port - first));
-  const slots = openSlots(last - first + 1, explicit);
+  grants: Grants,
+): Problem[] {
+  const problems: Problem[] = [];
+  const slots = openSlots(
+    last - first + 1,
+    explicit.map((port) => port - first),
+  );
   for (const { owner, wantedPorts } of requests) {
     for (const port of [...new Set(wantedPorts)].sort((a, b) => a - b)) {
       const slot = slots.take(`${owner}:${port}`);
-      if (slot !== null) granted.set(`${owner}/${port}`, first + slot);
+      if (slot !== null) grants.get(owner)?.nodePorts.set(port, first + slot);
       else problems.push({ object: `Service ${owner}`, reason: `port ${port}: no free nodePort in ${first}-${last}` });
     }
   }
-  return granted;
+  return problems;
 }
 
 /** Numbers below `size`, less those in `explicit` (others than such numbers are ignored). */

@@ -1,8 +1,8 @@
 import type { Problem } from '../model/service.ts';
 import { type Report, reportOf } from './fields.ts';
 import { mirrorEndpoints } from './mirror.ts';
-import type { EndpointsObject, KubeObject, ServiceObject, SliceObject } from './objects.ts';
-import { objectKey, objectName } from './objects.ts';
+import type { EndpointsObject, KubeObject, ObjectStore, ServiceObject, SliceObject } from './objects.ts';
+import { byName, objectKey, objectName } from './objects.ts';
 import { indexPods, type PodCandidate, type PodIndex, podCandidate, slicesOfPods } from './pods.ts';
 import { headlessLabel, proxyNameLabel } from './services.ts';
 import type { ReportedSlices } from './slices.ts';
@@ -29,14 +29,14 @@ export interface ServiceInputs {
   readonly reports: readonly Report[];
 }
 
-/** `objects` in name order. */
-export function indexInputs(objects: readonly KubeObject[], proxyName: string | null): InputIndex {
+/** `proxyName`: as in `ParseSettings`. */
+export function indexInputs(objects: ObjectStore, proxyName: string | null): InputIndex {
   const services = new Set<string>();
   const slices = new Map<string, SliceObject[]>();
   const endpoints = new Map<string, EndpointsObject>();
   const pods: PodCandidate[] = [];
   const problems: Problem[] = [];
-  for (const object of objects) {
+  for (const object of objects.values()) {
     if (object.kind === 'Service') services.add(objectName(object));
     else if (object.kind === 'Endpoints') endpoints.set(objectName(object), object);
     else if (object.kind === 'EndpointSlice') {
@@ -83,11 +83,10 @@ function orphans(
 
 /**
  * A cluster mirrors Endpoints of Services without a selector only. Written by hand they also stand beside one, for pods
- * that are not among the objects: they count until pods or slices say otherwise.
+ * that are not among the objects: they count until pods or slices say otherwise. `name` is the Service's 'namespace/name'.
  */
-export function inputsOf(service: ServiceObject, index: InputIndex): ServiceInputs {
-  const name = objectName(service);
-  const slices = index.slices.get(name) ?? [];
+export function inputsOf(name: string, service: ServiceObject, index: InputIndex): ServiceInputs {
+  const slices = (index.slices.get(name) ?? []).toSorted(byName);
   const pods = index.pods.find(service.metadata.namespace, service.spec.selector);
   const hasSelector = Object.keys(service.spec.selector).length > 0;
   const endpoints = hasSelector && slices.length + pods.length > 0 ? undefined : index.endpoints.get(name);

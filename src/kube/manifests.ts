@@ -1,8 +1,9 @@
-import { constants, type FSWatcher, watch } from 'node:fs';
-import { access, readdir, realpath, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { constants } from 'node:fs';
+import { access, readdir, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { Problem } from '../model/service.ts';
 import { sameValue } from './equality.ts';
+import { debounce, type Folders, foldersOf, folderWatchers } from './folder-watch.ts';
 import { faultOf, type ManifestFile, readManifestFile } from './manifest-file.ts';
 import { type KubeObject, type ObjectStore, objectKey } from './objects.ts';
 
@@ -24,10 +25,6 @@ export class ManifestError extends Error {
   override readonly name = 'ManifestError';
 }
 
-/** A path is read when it has been quiet for so long: half a save must not look like an edit. */
-const quietMs = 100;
-/** But no later than this after the first change. */
-const patienceMs = 3000;
 /** For what file events do not tell: network file systems, inotify exhausted. */
 const pollMs = 10_000;
 
@@ -73,30 +70,6 @@ export async function watchManifests(
   };
 }
 
-/** `look` runs once a burst of `soon` is over, never twice at a time. */
-function debounce(look: () => Promise<void>): { soon(): void; cancel(): void } {
-  let timer: NodeJS.Timeout | undefined;
-  let first = 0;
-  let running = false;
-  const run = async () => {
-    first = 0;
-    if (running) return soon();
-    running = true;
-    await look();
-    running = false;
-  };
-  const soon = () => {
-    const now = performance.now();
-    if (first === 0) first = now;
-    clearTimeout(timer);
-    timer = setTimeout(run, Math.max(0, Math.min(quietMs, first + patienceMs - now)));
-  };
-  return { soon, cancel: () => clearTimeout(timer) };
-}
-
-/** Folders in which a change may concern us: path by identity, since another folder may take the path. */
-type Folders = ReadonlyMap<string, string>;
-
 interface Scan {
   readonly files: ReadonlyMap<string, ManifestFile>;
   readonly folders: Folders;
@@ -123,22 +96,6 @@ async function scan(path: string, last: Scan | null): Promise<Scan> {
     files.set(file, await readManifestFile(basename(file), file, last?.files.get(file) ?? null));
   }
   return { files, folders, snapshot: combine([...files.values()]) };
-}
-
-/** Those that hold the path, the files, and what links lead to: a ConfigMap is a link to a folder that is swapped. */
-async function foldersOf(path: string, files: readonly string[]): Promise<Folders> {
-  const candidates = new Set([dirname(path)]);
-  for (const file of files) {
-    candidates.add(dirname(file));
-    candidates.add(dirname(await realpath(file).catch(() => file)));
-  }
-  if (!files.includes(path)) candidates.add(path);
-  const folders = new Map<string, string>();
-  for (const folder of candidates) {
-    const stats = await stat(folder, { bigint: true }).catch(() => null);
-    if (stats !== null) folders.set(`${stats.dev} ${stats.ino} ${stats.birthtimeNs}`, folder);
-  }
-  return folders;
 }
 
 /** In byte order of their names, as `kubectl apply -f` takes them. */
@@ -188,32 +145,4 @@ function sameSnapshot(a: Scan, b: Scan): boolean {
   if (a.files.size !== b.files.size || a.snapshot.synced !== b.snapshot.synced) return false;
   for (const [path, { entries }] of b.files) if (a.files.get(path)?.entries !== entries) return false;
   return sameValue(a.snapshot.problems, b.snapshot.problems);
-}
-
-/** Watches just the folders it was told last; true if one is new. One that cannot be watched is left to the poll. */
-function folderWatchers(onEvent: () => void): { set(folders: Folders): boolean } {
-  const watchers = new Map<string, FSWatcher>();
-  const drop = (identity: string) => {
-    watchers.get(identity)?.close();
-    watchers.delete(identity);
-  };
-  return {
-    set(folders) {
-      let isNew = false;
-      for (const identity of watchers.keys()) if (!folders.has(identity)) drop(identity);
-      for (const [identity, folder] of folders) {
-        if (watchers.has(identity)) continue;
-        try {
-          watchers.set(
-            identity,
-            watch(folder, onEvent).on('error', () => drop(identity)),
-          );
-          isNew = true;
-        } catch {
-          // it is gone again, or no inotify instance is left
-        }
-      }
-      return isNew;
-    },
-  };
 }

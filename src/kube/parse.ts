@@ -1,11 +1,12 @@
-import { type Address, type Cidr, familyOf, parseCidr } from '../model/address.ts';
+import { type Cidr, familyOf } from '../model/address.ts';
 import { type Endpoints, type Problem, portKey, type Service } from '../model/service.ts';
-import { type Allocation, type AllocationRanges, allocate } from './allocate.ts';
+import { type Allocation, type AllocationRanges, allocate, type Grant } from './allocate.ts';
 import { sameValue } from './equality.ts';
-import { readAddress, reportOf } from './fields.ts';
+import { reportOf } from './fields.ts';
 import { type Input, indexInputs, inputsOf, type ServiceInputs } from './inputs.ts';
-import type { Labels, NodeObject, ObjectStore, ServiceCidrObject, ServiceObject } from './objects.ts';
-import { byName, objectKey, objectName } from './objects.ts';
+import { type KubeNode, readNode, readServiceCidr } from './nodes.ts';
+import type { Kind, KubeObject, ObjectStore } from './objects.ts';
+import { objectKey, objectName } from './objects.ts';
 import { readService, requestOf, whyNotOurs } from './services.ts';
 import { readEndpoints } from './slices.ts';
 
@@ -14,16 +15,6 @@ export interface ParseSettings {
   readonly serviceProxyName: string | null;
   /** Where clusterIPs and nodePorts come from; null: an API server has allocated them. */
   readonly ranges: AllocationRanges | null;
-}
-
-export interface KubeNode {
-  readonly name: string;
-  readonly labels: Labels;
-  /** '' without a zone label. */
-  readonly zone: string;
-  /** In the order of the Node's status: the first of a family is the primary one. */
-  readonly internalIPs: readonly Address[];
-  readonly podCidrs: readonly Cidr[];
 }
 
 /** The objects in the words of the model. Keys of maps are 'namespace/name', and all are in name order. */
@@ -54,22 +45,19 @@ export interface Made {
  * see `changedServices`.
  */
 export function parse(objects: ObjectStore, settings: ParseSettings, previous: Parsed | null): Parsed {
-  const all = [...objects.values()].sort(byName);
-  const services = all.filter((object) => object.kind === 'Service');
+  const services = ofKind(objects, 'Service');
   const families = settings.ranges?.serviceCidrs.map(({ address }) => familyOf(address)) ?? null;
-  const allocation =
-    families === null || settings.ranges === null ? null : allocateFor(services, families, settings.ranges);
-  const index = indexInputs(all, settings.serviceProxyName);
+  const allocation = families && settings.ranges ? allocateFor(services, families, settings.ranges) : null;
+  const index = indexInputs(objects, settings.serviceProxyName);
   const made = new Map<string, Made>();
-  for (const service of services) {
-    const name = objectName(service);
-    const inputs = inputsOf(service, index);
-    const make = () => makeService(inputs, settings.serviceProxyName, families, allocation);
-    const identity = [service, allocationText(service, allocation), ...inputs.objects];
-    made.set(name, remade(previous?.made.get(name), identity, make));
+  for (const { name, object } of services) {
+    const inputs = inputsOf(name, object, index);
+    const grant = allocation?.grants.get(name) ?? null;
+    const make = () => makeService(inputs, settings.serviceProxyName, families, grant);
+    made.set(name, remade(previous?.made.get(name), [object, textOf(grant), ...inputs.objects], make));
   }
-  const nodes = all.filter((object) => object.kind === 'Node').map(readNode);
-  const cidrs = all.filter((object) => object.kind === 'ServiceCIDR').map(readServiceCidr);
+  const nodes = ofKind(objects, 'Node').map(({ object }) => readNode(object));
+  const cidrs = ofKind(objects, 'ServiceCIDR').map(({ object }) => readServiceCidr(object));
   const problems = [
     ...(allocation?.problems ?? []),
     ...index.problems,
@@ -92,23 +80,36 @@ export function parse(objects: ObjectStore, settings: ParseSettings, previous: P
   };
 }
 
+interface NamedObject<K> {
+  readonly name: string;
+  readonly object: Extract<KubeObject, { kind: K }>;
+}
+
+/** In name order. */
+function ofKind<K extends Kind>(objects: ObjectStore, kind: K): readonly NamedObject<K>[] {
+  const found: NamedObject<K>[] = [];
+  for (const object of objects.values()) {
+    if (isOfKind(object, kind)) found.push({ name: objectName(object), object });
+  }
+  return found.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function isOfKind<K extends Kind>(object: KubeObject, kind: K): object is Extract<KubeObject, { kind: K }> {
+  return object.kind === kind;
+}
+
 function allocateFor(
-  services: readonly ServiceObject[],
+  services: readonly NamedObject<'Service'>[],
   families: readonly (4 | 6)[],
   ranges: AllocationRanges,
 ): Allocation {
-  return allocate(
-    services.flatMap((service) => requestOf(service, families) ?? []),
-    ranges,
-  );
+  const requests = services.flatMap(({ name, object }) => requestOf(name, object, families) ?? []);
+  return allocate(requests, ranges);
 }
 
-/** What was allocated for one Service, as text that changes when it does. */
-function allocationText(service: ServiceObject, allocation: Allocation | null): string {
-  if (allocation === null) return '';
-  const name = objectName(service);
-  const ports = service.spec.ports.map(({ port }) => allocation.nodePorts.get(`${name}/${Number(port)}`));
-  return [allocation.addresses.get(`${name}/4`), allocation.addresses.get(`${name}/6`), ...ports].join(' ');
+/** Text that is another one if something else was granted. */
+function textOf(grant: Grant | null): string {
+  return grant === null ? '' : [...grant.addresses.values(), ...[...grant.nodePorts].flat()].join(' ');
 }
 
 function remade(before: Made | undefined, inputs: readonly Input[], make: () => Omit<Made, 'inputs'>): Made {
@@ -127,49 +128,15 @@ function makeService(
   { service, sources, reports }: ServiceInputs,
   proxyName: string | null,
   families: readonly (4 | 6)[] | null,
-  allocation: Allocation | null,
+  grant: Grant | null,
 ): Omit<Made, 'inputs'> {
   const reason = whyNotOurs(service, proxyName);
   if (reason !== null) return { result: { unserved: reason }, endpoints: new Map(), problems: [] };
   const report = reportOf(objectKey(service));
-  const result = readService(service, families, allocation, report);
+  const result = readService(service, families, grant, report);
   if ('unserved' in result) return { result, endpoints: new Map(), problems: report.problems() };
   const endpoints = readEndpoints(result.ports.map(portKey), sources(report));
   return { result, endpoints, problems: [report, ...reports].flatMap(({ problems }) => problems()) };
-}
-
-function readNode({ metadata, spec, status }: NodeObject): { node: KubeNode; problems: Problem[] } {
-  const report = reportOf(`Node ${metadata.name}`);
-  const internalIPs = status.addresses.flatMap(({ type, address }) => {
-    if (type !== 'InternalIP') return [];
-    const read = readAddress(address, null);
-    if ('address' in read) return read.address;
-    report(`status.addresses: ${read.fault}: left out`);
-    return [];
-  });
-  const podCidrs = readCidrs(
-    spec.podCIDRs.length > 0 || spec.podCIDR === '' ? spec.podCIDRs : [spec.podCIDR],
-    'spec.podCIDRs',
-    report,
-  );
-  const zone = metadata.labels['topology.kubernetes.io/zone'] ?? '';
-  return {
-    node: { name: metadata.name, labels: metadata.labels, zone, internalIPs, podCidrs },
-    problems: report.problems(),
-  };
-}
-
-function readServiceCidr({ metadata, spec }: ServiceCidrObject): { cidrs: readonly Cidr[]; problems: Problem[] } {
-  const report = reportOf(`ServiceCIDR ${metadata.name}`);
-  return { cidrs: readCidrs(spec.cidrs, 'spec.cidrs', report), problems: report.problems() };
-}
-
-function readCidrs(texts: readonly string[], field: string, report: (reason: string) => void): readonly Cidr[] {
-  return texts.flatMap((text) => {
-    const cidr = parseCidr(text);
-    if (cidr === null) report(`${field}: ${JSON.stringify(text)} is not a CIDR: left out`);
-    return cidr ?? [];
-  });
 }
 
 function select<T>(made: ReadonlyMap<string, Made>, pick: (made: Made) => T | null): Map<string, T> {

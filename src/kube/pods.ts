@@ -1,6 +1,7 @@
 import { type Address, familyOf } from '../model/address.ts';
 import { parsePort, parseProtocol, type Report, readAddress } from './fields.ts';
 import type { Labels, PodObject, PortSpec, ServiceObject, ServicePortSpec, SliceObject } from './objects.ts';
+import { byName } from './objects.ts';
 
 /** A pod that can be an endpoint: it has an address and has not finished. */
 export interface PodCandidate {
@@ -23,7 +24,7 @@ export function podCandidate(pod: PodObject, report: Report): PodCandidate | nul
   return addresses.length === 0 ? null : { pod, addresses };
 }
 
-/** Finds the pods of a namespace that a selector matches, without looking at all of them. */
+/** Finds the pods of a namespace that a selector matches, in name order, without looking at all of them. */
 export interface PodIndex {
   find(namespace: string, selector: Labels): readonly PodCandidate[];
 }
@@ -47,7 +48,10 @@ export function indexPods(pods: readonly PodCandidate[]): PodIndex {
         const some = byLabel.get(labelKey(namespace, name, value)) ?? [];
         if (fewest === null || some.length < fewest.length) fewest = some;
       }
-      return (fewest ?? []).filter(({ pod }) => wanted.every(([name, value]) => pod.metadata.labels[name] === value));
+      const found = (fewest ?? []).filter(({ pod }) =>
+        wanted.every(([name, value]) => pod.metadata.labels[name] === value),
+      );
+      return found.sort((a, b) => byName(a.pod, b.pod));
     },
   };
 }

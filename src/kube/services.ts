@@ -1,10 +1,10 @@
 import { type Address, type Cidr, familyOf, parseCidr } from '../model/address.ts';
-import { portKey, type Service, type ServicePort } from '../model/service.ts';
-import type { Allocation, AllocationRequest } from './allocate.ts';
+import type { Service } from '../model/service.ts';
+import type { AllocationRequest, Grant } from './allocate.ts';
 import { clusterAddresses } from './families.ts';
-import { isLinkLocal, parsePort, parseProtocol, parseTimestamp, type Report, readAddress } from './fields.ts';
-import { objectName, type ServiceObject, type ServicePortSpec, type ServiceSpec } from './objects.ts';
-import { faultOfName, maxLabel } from './reader.ts';
+import { isLinkLocal, parseTimestamp, type Report, readAddress } from './fields.ts';
+import type { ServiceObject, ServiceSpec } from './objects.ts';
+import { nodePortsOf, readPorts } from './service-ports.ts';
 
 /** Set on Services and slices that another proxy serves, whatever the value. */
 export const proxyNameLabel = 'service.kubernetes.io/service-proxy-name';
@@ -29,38 +29,37 @@ export function whyNotOurs({ metadata, spec }: ServiceObject, proxyName: string 
 
 /** What an API server would have to hand out; null: it gets no clusterIP. Labels do not matter: moving a Service to
  * another proxy and back keeps its address. */
-export function requestOf(service: ServiceObject, families: readonly (4 | 6)[]): AllocationRequest | null {
-  const { spec } = service;
+export function requestOf(
+  owner: string,
+  { spec }: ServiceObject,
+  families: readonly (4 | 6)[],
+): AllocationRequest | null {
   if (isHeadless(spec) || spec.type === 'ExternalName') return null;
   const clusterIPs = clusterAddresses(spec, families, () => {});
   const addresses = clusterIPs.flatMap(({ address }) => address ?? []);
   const wantedFamilies = clusterIPs.flatMap(({ family, address }) => (address === null ? family : []));
-  const nodePorts = spec.ports.flatMap(({ nodePort }) => parsePort(nodePort) ?? []);
-  const lacking = getsNodePorts(spec) ? spec.ports.filter(({ nodePort }) => !isWritten(nodePort)) : [];
-  const shared = new Set(spec.ports.flatMap((port) => (isWritten(port.nodePort) ? port.port : [])));
-  const wantedPorts = lacking.flatMap(({ port }) => (shared.has(port) ? [] : (parsePort(port) ?? [])));
-  return { owner: objectName(service), addresses, wantedFamilies, nodePorts, wantedPorts };
+  return { owner, addresses, wantedFamilies, ...nodePortsOf(spec) };
 }
 
 /**
- * The Service as it is to be served, or why it cannot be. `families` and `allocation` are null where an API server has
- * allocated.
+ * The Service as it is to be served, or why it cannot be. `families` is null where an API server has allocated, `grant`
+ * then too, or if nothing was lacking.
  */
 export function readService(
   object: ServiceObject,
   families: readonly (4 | 6)[] | null,
-  allocation: Allocation | null,
+  grant: Grant | null,
   report: Report,
 ): Service | { unserved: string } {
   const { metadata, spec } = object;
   const refusal = unknownWord(spec);
   if (refusal !== null) return refuse(report, refusal);
   const clusterIPs = clusterAddresses(spec, families, report).flatMap(
-    ({ family, address }) => address ?? allocation?.addresses.get(`${objectName(object)}/${family}`) ?? [],
+    ({ family, address }) => address ?? grant?.addresses.get(family) ?? [],
   );
   if (clusterIPs.length === 0)
     return families === null ? { unserved: 'it has no clusterIP yet' } : refuse(report, 'it has no usable clusterIP');
-  const ports = readPorts(object, allocation, report);
+  const ports = readPorts(spec, families !== null, grant, report);
   if (ports.length === 0)
     return refuse(report, spec.ports.length === 0 ? 'it has no ports' : 'none of its ports is valid');
   return {
@@ -97,65 +96,6 @@ function unknownWord(spec: ServiceSpec): string | null {
     if (!words.includes(value)) return `${field} ${JSON.stringify(value)} is unknown`;
   }
   return null;
-}
-
-function getsNodePorts({ type, allocateLoadBalancerNodePorts }: ServiceSpec): boolean {
-  return type === 'NodePort' || (type === 'LoadBalancer' && allocateLoadBalancerNodePorts !== false);
-}
-
-function isWritten(nodePort: string): boolean {
-  return nodePort !== '' && nodePort !== '0';
-}
-
-function readPorts(object: ServiceObject, allocation: Allocation | null, report: Report): readonly ServicePort[] {
-  const ports: ServicePort[] = [];
-  const keys = new Set<string>();
-  for (const [i, spec] of object.spec.ports.entries()) {
-    const at = `ports[${i}]`;
-    const port = readPort(spec, at, report);
-    if (port === null) continue;
-    const place = `number ${port.number}/${port.protocol}`;
-    if (keys.has(place) || keys.has(portKey(port))) {
-      report(
-        `${at}: port ${port.number} ${port.protocol} or its name ${JSON.stringify(port.name)} is there already: left out`,
-      );
-      continue;
-    }
-    keys.add(place).add(portKey(port));
-    ports.push({ ...port, nodePort: nodePortOf(object, spec, at, allocation, report) });
-  }
-  return ports;
-}
-
-function readPort(spec: ServicePortSpec, at: string, report: Report): Omit<ServicePort, 'nodePort'> | null {
-  const number = parsePort(spec.port);
-  const protocol = parseProtocol(spec.protocol);
-  const nameFault = spec.name === '' ? null : faultOfName(spec.name, maxLabel);
-  if (number === null) report(`${at}.port: ${JSON.stringify(spec.port)} is not a port number (1 to 65535): left out`);
-  else if (protocol === null) report(`${at}.protocol: ${JSON.stringify(spec.protocol)} is unknown: left out`);
-  else if (nameFault !== null) report(`${at}.name ${nameFault}: left out`);
-  else return { name: spec.name, protocol, number };
-  return null;
-}
-
-/** 0: none. One that another protocol of the same port has, or the allocated one, if none is written. */
-function nodePortOf(
-  object: ServiceObject,
-  port: ServicePortSpec,
-  at: string,
-  allocation: Allocation | null,
-  report: Report,
-): number {
-  const { spec } = object;
-  const sibling = () =>
-    spec.ports.find((other) => other.port === port.port && isWritten(other.nodePort))?.nodePort ?? '';
-  const text = isWritten(port.nodePort) || allocation === null || !getsNodePorts(spec) ? port.nodePort : sibling();
-  if (!isWritten(text)) return allocation?.nodePorts.get(`${objectName(object)}/${Number(port.port)}`) ?? 0;
-  const number = parsePort(text);
-  if (number === null) report(`${at}.nodePort: ${JSON.stringify(text)} is not a port number (1 to 65535): left out`);
-  else if (spec.type === '' || spec.type === 'ClusterIP') report(`${at}.nodePort: type ClusterIP has none: left out`);
-  else return number;
-  return 0;
 }
 
 function readExternalIPs(spec: ServiceSpec, report: Report): readonly Address[] {
