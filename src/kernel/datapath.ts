@@ -43,6 +43,7 @@ export class Datapath implements Disposable {
   readonly #dir: PinDir;
   #generation: Generation | undefined;
   #hooks: readonly Hook[] = [];
+  #podsAtTc = false;
 
   private constructor(options: DatapathOptions, lock: PathLock) {
     this.#options = options;
@@ -67,6 +68,11 @@ export class Datapath implements Disposable {
   /** undefined: none yet, or only one that another release laid out otherwise. */
   get generation(): Generation | undefined {
     return this.#generation;
+  }
+
+  /** Does at least one pod's device run our programs, as far as the last round of attaching knows? */
+  get podsAtTc(): boolean {
+    return this.#podsAtTc;
   }
 
   /** The sizes of what is pinned, also if it is another release's. */
@@ -146,6 +152,9 @@ export class Datapath implements Disposable {
 
   async #attachCurrent(): Promise<Attached | undefined> {
     if (this.#generation === undefined) return undefined;
-    return await attachHooks(this.#dir, this.#hooks, this.#generation.programs, this.#options.mechanism);
+    const attached = await attachHooks(this.#dir, this.#hooks, this.#generation.programs, this.#options.mechanism);
+    const failed = new Set(attached.failed.map(({ where }) => where));
+    this.#podsAtTc = this.#hooks.some(({ program, where }) => program === 'from_pod' && !failed.has(where));
+    return attached;
   }
 }

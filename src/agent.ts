@@ -1,0 +1,276 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BpfError, NetWatch } from 'libbpf-ts';
+import type { Logger } from 'pino';
+import { type Keeper, type KeeperOptions, makeKeeper, type Pass } from './keeper.ts';
+import type { Attached } from './kernel/attached.ts';
+import type { Datapath } from './kernel/datapath.ts';
+import { classifyDevices, type Device, type Network, type Role } from './kernel/devices.ts';
+import { readNetwork } from './kernel/network.ts';
+import { RefusedError } from './kernel/refused.ts';
+import type { Sizes } from './kernel/sizes.ts';
+import { changedServices } from './kube/changes.ts';
+import { type ManifestSnapshot, type ManifestSource, watchManifests } from './kube/manifests.ts';
+import { type Parsed, type ParseSettings, parse } from './kube/parse.ts';
+import type { Cidr } from './model/address.ts';
+import type { Problem } from './model/service.ts';
+import { isOtherNode, makeWorld, nodeAddresses } from './own-node.ts';
+import type { PlanOptions, World } from './plan/plan.ts';
+import { problemLog } from './problems.ts';
+
+export interface AgentOptions {
+  readonly datapath: Datapath;
+  readonly log: Logger;
+  /** A file or directory. */
+  readonly manifests: string;
+  readonly node: string;
+  readonly parse: ParseSettings;
+  /** `--service-cidr`, if a person gave it. */
+  readonly serviceCidrs: readonly Cidr[];
+  readonly devices: ReadonlyMap<string, Role>;
+  /** Who translates the connected UDP sockets of pods: 'host' leaves them to tc, 'all' does not, 'auto' goes by what is attached. */
+  readonly socketUdp: 'auto' | 'host' | 'all';
+  readonly sizes: Partial<Sizes>;
+  readonly auditSeconds: number;
+  readonly writer?: KeeperOptions['writer'];
+}
+
+/** Changes that arrive together become one pass. */
+const SETTLE_MS = 5;
+const FIRST_RETRY_MS = 100;
+const LAST_RETRY_MS = 10_000;
+
+/**
+ * Keeps this node's kernel what the objects say until `signal` is aborted; then finishes the step it is at and leaves
+ * everything pinned and at work. Trouble with the kernel is logged and tried again, never the end; it throws only for
+ * manifests that cannot be read at the start, and for faults of our own.
+ */
+export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
+  const agent = new Agent(options, signal);
+  try {
+    await agent.run();
+  } finally {
+    agent.close();
+  }
+}
+
+class Agent {
+  readonly #options: AgentOptions;
+  readonly #signal: AbortSignal;
+  readonly #log: Logger;
+  readonly #keeper: Keeper;
+  readonly #problems: ReturnType<typeof problemLog>;
+  readonly #unserved: ReturnType<typeof problemLog>;
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #source: ManifestSource | undefined;
+  #watch: NetWatch | undefined;
+
+  #snapshot: ManifestSnapshot = { objects: new Map(), problems: [], synced: false };
+  #parsed: Parsed | undefined;
+  #network: Network = { links: [], addresses: [], routes: [] };
+  #devices: readonly Device[] = [];
+  #world: World | undefined;
+  #planProblems = new Map<string, readonly Problem[]>();
+
+  /** Services to look at in the next pass. */
+  #dirty: 'all' | Set<string> = 'all';
+  #networkChanged = true;
+  #auditDue = false;
+  /** What is known of the kernel can no longer be trusted. */
+  #doubtful = false;
+  #retryMs = FIRST_RETRY_MS;
+  #troubled = false;
+  #woken = Promise.withResolvers<void>();
+
+  constructor(options: AgentOptions, signal: AbortSignal) {
+    const { datapath, log, sizes, writer } = options;
+    this.#options = options;
+    this.#signal = signal;
+    this.#log = log;
+    this.#keeper = makeKeeper({
+      datapath,
+      log,
+      sizes,
+      signal,
+      onAttached: (attached) => this.#takeAttached(attached, 'info'),
+      ...(writer && { writer }),
+    });
+    this.#problems = problemLog(log, 'warn');
+    this.#unserved = problemLog(log, 'info');
+  }
+
+  async run(): Promise<void> {
+    this.#source = await watchManifests(this.#options.manifests, (snapshot) => this.#takeObjects(snapshot));
+    this.#watch = new NetWatch(() => {
+      this.#networkChanged = true;
+      this.#wake();
+    });
+    this.#signal.addEventListener('abort', () => this.#wake(), { once: true });
+    this.#every(this.#options.auditSeconds * 1000, () => {
+      this.#auditDue = true;
+    });
+    while (!this.#signal.aborted) {
+      await this.#turn();
+      await this.#woken.promise;
+      this.#woken = Promise.withResolvers();
+      if (!this.#signal.aborted) await sleep(SETTLE_MS);
+    }
+    this.#log.info('stopped: everything stays pinned and at work');
+  }
+
+  close(): void {
+    this.#source?.close();
+    this.#watch?.close();
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  #takeObjects(snapshot: ManifestSnapshot): void {
+    const before = this.#parsed;
+    const after = parse(snapshot.objects, this.#options.parse, before ?? null);
+    this.#snapshot = snapshot;
+    this.#parsed = after;
+    this.#mark(changedServices(before ?? null, after));
+    if (after.nodes !== before?.nodes) this.#networkChanged = true;
+    this.#wake();
+  }
+
+  async #turn(): Promise<void> {
+    this.#troubled = false;
+    try {
+      if (this.#doubtful) await this.#keeper.reread();
+      this.#doubtful = false;
+      const isAudit = this.#auditDue;
+      this.#auditDue = false;
+      if (this.#networkChanged || isAudit) await this.#lookAround(isAudit);
+      if (isAudit) await this.#audit();
+      await this.#pass();
+      this.#sayProblems();
+      if (!this.#troubled) this.#retryMs = FIRST_RETRY_MS;
+    } catch (error) {
+      if (this.#signal.aborted) return;
+      if (!(error instanceof BpfError) && !(error instanceof RefusedError)) throw error;
+      this.#doubtful = true;
+      this.#dirty = 'all';
+      this.#retry('the pass failed', error);
+    }
+  }
+
+  async #lookAround(isAudit: boolean): Promise<void> {
+    const { datapath, node, devices: overrides } = this.#options;
+    this.#networkChanged = false;
+    this.#network = await readNetwork();
+    const addresses = this.#parsed ? nodeAddresses(this.#parsed, node, this.#network) : [];
+    this.#devices = classifyDevices(this.#network, { nodeAddresses: addresses, overrides });
+    const attached = await datapath.attach(this.#devices);
+    if (attached === undefined) return;
+    this.#takeAttached(attached, isAudit ? 'warn' : 'info');
+    if (!isAudit && this.#world !== undefined) return;
+    for (const name of await datapath.sweep()) this.#log.info(`removed ${name}, left over from an earlier run`);
+  }
+
+  #takeAttached({ attached, repointed, detached, failed }: Attached, level: 'info' | 'warn'): void {
+    const devices = new Map(this.#devices.map((device) => [device.name, device]));
+    for (const where of attached) {
+      const device = devices.get(where.split(' ')[0] ?? '');
+      this.#log[level](`attached at ${where}${device ? ` (${device.role}: ${device.reason})` : ''}`);
+    }
+    if (repointed.length > 0) this.#log[level](`pointed ${repointed.length} hooks at the current programs`);
+    for (const where of detached) this.#log.info(`detached ${where}`);
+    const [failure] = failed;
+    if (failure === undefined) return;
+    this.#networkChanged = true;
+    this.#retry(`cannot attach at ${failure.where}`, failure.error);
+  }
+
+  /** Reads the kernel anew, and tells what somebody else changed there; the pass after it is over everything. */
+  async #audit(): Promise<void> {
+    await this.#keeper.reread();
+    if (this.#world && this.#dirty !== 'all' && this.#dirty.size === 0) {
+      const steps = this.#keeper.drift(this.#world, this.#planOptions());
+      const keys = steps.slice(0, 10).map(({ op, table, key }) => `${op} ${table} ${key}`);
+      if (steps.length > 0)
+        this.#log.warn({ keys }, `audit: ${steps.length} rows were not as they should be: repairing`);
+      else this.#log.debug('audit: every row is as it should be');
+    }
+    this.#dirty = 'all';
+  }
+
+  async #pass(): Promise<void> {
+    if (this.#parsed === undefined) return;
+    const world = this.#makeWorld(this.#parsed);
+    const scope = this.#world === undefined || isOtherNode(this.#world, world) ? 'all' : this.#dirty;
+    if (scope !== 'all' && scope.size === 0) return;
+    const isFirst = this.#world === undefined;
+    const begun = performance.now();
+    this.#dirty = new Set();
+    const pass = await this.#keeper.pass(world, scope, this.#planOptions());
+    this.#world = world;
+    const owners = pass.failed.map(({ step }) => step.owner);
+    this.#mark(owners.includes('') ? 'all' : new Set(owners));
+    this.#sayPass(pass, scope, isFirst, performance.now() - begun);
+    if (this.#podsAtTc() !== world.podsAtTc) this.#wake();
+  }
+
+  #sayPass({ rows, failed, problems }: Pass, scope: 'all' | Set<string>, isFirst: boolean, ms: number): void {
+    if (scope === 'all') this.#planProblems = new Map(problems);
+    else for (const [name, found] of problems) this.#planProblems.set(name, found);
+    const [first] = failed;
+    if (first) this.#retry(`${failed.length} rows were refused`, first.error);
+    const level = isFirst || rows > 0 ? 'info' : 'debug';
+    const services = scope === 'all' ? this.#world?.services.size : scope.size;
+    this.#log[level](
+      { rows, services, ms: Math.round(ms) },
+      `${rows} rows written for ${services} Services in ${ms.toFixed(1)} ms`,
+    );
+  }
+
+  #sayProblems(): void {
+    const parsed = this.#parsed;
+    const fromPlan = [...this.#planProblems.values()].flat();
+    this.#problems.report([...this.#snapshot.problems, ...(parsed?.problems ?? []), ...fromPlan]);
+    this.#unserved.report(
+      [...(parsed?.unserved ?? [])].map(([name, reason]) => ({ object: `Service ${name}`, reason })),
+    );
+  }
+
+  #makeWorld(parsed: Parsed): World {
+    const { node: name, serviceCidrs } = this.#options;
+    return makeWorld(parsed, { name, serviceCidrs, network: this.#network, podsAtTc: this.#podsAtTc() });
+  }
+
+  #podsAtTc(): boolean {
+    const { socketUdp, datapath } = this.#options;
+    return socketUdp === 'auto' ? datapath.podsAtTc : socketUdp === 'host';
+  }
+
+  #planOptions(): PlanOptions {
+    return { holdDeletes: !this.#snapshot.synced };
+  }
+
+  #mark(names: 'all' | Iterable<string>): void {
+    if (names === 'all') this.#dirty = 'all';
+    else if (this.#dirty !== 'all') for (const name of names) this.#dirty.add(name);
+  }
+
+  #retry(what: string, error: Error): void {
+    this.#troubled = true;
+    this.#log.warn({ err: error }, `${what}, trying again in ${this.#retryMs / 1000} s`);
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      this.#wake();
+    }, this.#retryMs);
+    this.#timers.add(timer);
+    this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
+  }
+
+  #every(ms: number, work: () => void): void {
+    const timer = setInterval(() => {
+      work();
+      this.#wake();
+    }, ms);
+    this.#timers.add(timer);
+  }
+
+  #wake(): void {
+    this.#woken.resolve();
+  }
+}

@@ -1,0 +1,202 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type BpfMap, synchronizeRcu } from 'libbpf-ts';
+import type { Logger } from 'pino';
+import { apply, type Failed, type Write, writeTo } from './kernel/apply.ts';
+import type { Attached } from './kernel/attached.ts';
+import { forgetCounters } from './kernel/counters.ts';
+import type { Datapath } from './kernel/datapath.ts';
+import type { Generation } from './kernel/generation.ts';
+import { defaultSizes } from './kernel/objects.ts';
+import { RefusedError } from './kernel/refused.ts';
+import { chooseSizes, type Sizes } from './kernel/sizes.ts';
+import { readTables } from './kernel/tables.ts';
+import { u32 } from './layout.gen.ts';
+import type { Problem } from './model/service.ts';
+import {
+  beginGrace,
+  type Capacity,
+  confirm,
+  endGrace,
+  type Inventory,
+  inventory,
+  makePlan,
+  type Plan,
+  type PlanOptions,
+  type World,
+} from './plan/plan.ts';
+import { emptyTables, type Step, type TableName, tableNames } from './plan/tables.ts';
+
+/** What one pass did. */
+export interface Pass {
+  /** Rows set and deleted. */
+  readonly rows: number;
+  /** What was refused: its owners are to be looked at again. */
+  readonly failed: readonly Failed[];
+  /** By Service, to be merged by overwriting; of a pass over all, everything there is. */
+  readonly problems: ReadonlyMap<string, readonly Problem[]>;
+}
+
+export interface KeeperOptions {
+  readonly datapath: Datapath;
+  readonly log: Logger;
+  /** `--map-size` */
+  readonly sizes: Partial<Sizes>;
+  /** Makes the one function that writes rows of a generation; tests give one that fails. */
+  readonly writer?: (tables: Readonly<Record<TableName, BpfMap>>) => Write;
+  /** Told what a new generation that took its place was attached to. */
+  readonly onAttached: (attached: Attached) => void;
+  readonly signal: AbortSignal;
+}
+
+/** What to look at: names of Services, or everything. */
+type Scope = 'all' | ReadonlySet<string>;
+
+/** Keeps the service tables of the current generation what the world wants. One call at a time. */
+export interface Keeper {
+  /** Brings the kernel to the world: `scope` as for makePlan. The first one loads a generation if need be. */
+  pass(world: World, scope: Scope, options: PlanOptions): Promise<Pass>;
+  /** Forgets what it knows and reads the kernel again, so that the next pass repairs what others changed. */
+  reread(): Promise<void>;
+  /** The steps that would repair the kernel; to be asked after `reread`. */
+  drift(world: World, options: PlanOptions): readonly Step[];
+}
+
+const UNLIMITED: Capacity = Object.fromEntries(tableNames.map((name) => [name, Number.MAX_SAFE_INTEGER])) as Capacity;
+
+/** Filling a generation is given up when this many rounds in a row wrote nothing. */
+const IDLE_ROUNDS = 5;
+
+export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached, signal }: KeeperOptions): Keeper {
+  let held: Inventory | undefined;
+  let grace: Promise<void> | undefined;
+  let graceWanted = false;
+  /** What a person asked for decides once; afterwards maps only grow. */
+  let asked: Partial<Sizes> = sizes;
+
+  async function pass(world: World, scope: Scope, options: PlanOptions): Promise<Pass> {
+    const { generation } = datapath;
+    if (generation === undefined) return await replace(world, options, {});
+    const known = held ?? (await read(generation));
+    let plan = makePlan(world, known, held === undefined ? 'all' : scope, generation.sizes, options);
+    held = known;
+    if (!plan.fits && grace) {
+      await grace;
+      plan = makePlan(world, known, 'all', generation.sizes, options);
+    }
+    if (!plan.fits) return await replace(world, options, plan.required);
+    const settled = datapath.isCurrent(chooseSizes(defaultSizes, generation.sizes, asked, {}));
+    if (!settled && !options.holdDeletes) return await replace(world, options, {});
+    asked = settled ? {} : asked;
+    return await run(generation, known, plan);
+  }
+
+  async function run(generation: Generation, known: Inventory, plan: Plan): Promise<Pass> {
+    const { confirmed, failed } = await apply(plan.steps, writer(generation.tables), signal);
+    confirm(known, confirmed);
+    await forgetCounters(generation.state.counters, idsDeleted(confirmed));
+    if (plan.frees) wantGrace();
+    return { rows: confirmed.length, failed, problems: plan.problems };
+  }
+
+  async function replace(world: World, options: PlanOptions, required: Partial<Capacity>): Promise<Pass> {
+    const names = await datapath.pinnedNames();
+    if (options.holdDeletes && names.size > 0) {
+      throw new RefusedError(
+        'a new generation has to wait until every manifest was read once: until then it would lose Services',
+      );
+    }
+    const needed = makePlan(world, inventory(emptyTables(), names), 'all', UNLIMITED, options).required;
+    const old = datapath.generation;
+    const target = chooseSizes(defaultSizes, datapath.pinnedSizes(), asked, largest(needed, required));
+    log.info(`loading a new generation${describe(datapath.pinnedSizes(), target)}`);
+    let filled: Pass | undefined;
+    const attached = await datapath.replace(target, async (next) => {
+      const known = inventory(emptyTables(), names);
+      filled = await fill(next, known, world, old !== undefined);
+      held = known;
+    });
+    if (attached) onAttached(attached);
+    asked = {};
+    log.info(`generation ${datapath.generation?.hash} is in charge`);
+    if (filled === undefined) throw new Error('a generation took its place without being filled');
+    return filled;
+  }
+
+  /** Writes everything. Nobody reads these tables yet, so that freed segments may be used again at once. */
+  async function fill(next: Generation, known: Inventory, world: World, complete: boolean): Promise<Pass> {
+    let rows = 0;
+    for (let idle = 0; ; ) {
+      const plan = makePlan(world, known, 'all', next.sizes, { holdDeletes: false });
+      if (!plan.fits)
+        throw new RefusedError(`the Services need more rows than a map may have: ${JSON.stringify(plan.required)}`);
+      const { confirmed, failed } = await apply(plan.steps, writer(next.tables), signal);
+      confirm(known, confirmed);
+      endGrace(known);
+      rows += confirmed.length;
+      signal.throwIfAborted();
+      const [first] = failed;
+      if (first === undefined) return { rows, failed, problems: plan.problems };
+      idle = confirmed.length > 0 ? 0 : idle + 1;
+      if (idle === IDLE_ROUNDS && complete) throw first.error;
+      if (idle === IDLE_ROUNDS) return { rows, failed, problems: plan.problems };
+      await sleep(100 * idle, undefined, { signal });
+    }
+  }
+
+  async function read(generation: Generation): Promise<Inventory> {
+    await grace;
+    await synchronizeRcu();
+    return inventory(await readTables(generation.tables));
+  }
+
+  /** One grace period at a time, beside the passes; a segment that is freed meanwhile waits for the next. */
+  function wantGrace(): void {
+    graceWanted = true;
+    grace ??= waitGraces().finally(() => {
+      grace = undefined;
+    });
+  }
+
+  async function waitGraces(): Promise<void> {
+    while (graceWanted && held) {
+      graceWanted = false;
+      const known = held;
+      const begun = beginGrace(known);
+      try {
+        await synchronizeRcu();
+        endGrace(known, begun);
+      } catch (error) {
+        log.warn({ err: error }, 'freed segments stay unused until the next grace period');
+      }
+    }
+  }
+
+  return {
+    pass,
+    async reread() {
+      const { generation } = datapath;
+      held = generation && (await read(generation));
+    },
+    drift(world, options) {
+      const { generation } = datapath;
+      return held && generation ? makePlan(world, held, 'all', generation.sizes, options).steps : [];
+    },
+  };
+}
+
+function idsDeleted(steps: readonly Step[]): number[] {
+  return steps.flatMap(({ op, table, key }) => (op === 'delete' && table === 'names' ? [u32.decode(key)] : []));
+}
+
+function largest(a: Capacity, b: Partial<Capacity>): Capacity {
+  return Object.fromEntries(tableNames.map((name) => [name, Math.max(a[name], b[name] ?? 0)])) as Capacity;
+}
+
+/** ': frontends 16384 to 32768, …' */
+function describe(before: Partial<Sizes>, after: Sizes): string {
+  const changes = Object.entries(after).flatMap(([name, size]) => {
+    const was = before[name as keyof Sizes];
+    return was === undefined || was === size ? [] : [`${name} ${was} to ${size}`];
+  });
+  return changes.length === 0 ? '' : `: ${changes.join(', ')}`;
+}

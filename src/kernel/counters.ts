@@ -1,0 +1,37 @@
+import { setImmediate } from 'node:timers/promises';
+import type { BpfMap } from 'libbpf-ts';
+import { counterKey, reason } from '../layout.gen.ts';
+import { readRows } from './tables.ts';
+
+/** Hex of one CPU's value. */
+const CPU_DIGITS = 16;
+
+/** Packets and connections by service port id and reason (a number of `reason`), summed over the CPUs. */
+export async function readCounters(map: BpfMap): Promise<Map<number, Map<number, bigint>>> {
+  const counters = new Map<number, Map<number, bigint>>();
+  for (const [key, value] of await readRows(map)) {
+    const { servicePort, reason: why } = counterKey.decode(key);
+    const reasons = counters.get(servicePort) ?? new Map<number, bigint>();
+    counters.set(servicePort, reasons.set(why, sumOfCpus(value)));
+  }
+  return counters;
+}
+
+function sumOfCpus(value: string): bigint {
+  let sum = 0n;
+  for (let at = 0; at < value.length; at += CPU_DIGITS)
+    sum += Buffer.from(value.slice(at, at + CPU_DIGITS), 'hex').readBigUInt64LE();
+  return sum;
+}
+
+/** Drops what was counted for service ports that are gone: whoever gets such an id next starts at zero. */
+export async function forgetCounters(map: BpfMap, servicePorts: readonly number[]): Promise<void> {
+  const reasons = Object.values(reason);
+  for (let at = 0; at < servicePorts.length; at += 64) {
+    const keys = servicePorts
+      .slice(at, at + 64)
+      .flatMap((servicePort) => reasons.map((why) => counterKey.encode({ servicePort, reason: why })));
+    map.deleteBatch(Buffer.from(keys.join(''), 'hex'));
+    await setImmediate();
+  }
+}
