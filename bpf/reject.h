@@ -45,7 +45,13 @@ PURE __u64 pseudo_sum(const struct packet *packet, __u32 length, __u8 protocol)
 	return (__u32)bpf_csum_diff(NULL, 0, (void *)&header, sizeof(header), 0);
 }
 
-/* The IP header of the answer, in place of the old one and as long. */
+/* Where the answer's transport header stands: it has no IP options. */
+PURE __u32 answer_offset(const struct packet *packet)
+{
+	return ETH_HLEN + (packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+}
+
+/* The IP header of the answer, which has `length` bytes after it. */
 PURE long answer_ip(struct __sk_buff *skb, const struct packet *packet, __u32 length, __u8 protocol)
 {
 	if (packet->ipv6) {
@@ -72,18 +78,33 @@ PURE long answer_ip(struct __sk_buff *skb, const struct packet *packet, __u32 le
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0);
 }
 
+/* Bytes after the transport header's start by what the IP header says: a short frame is padded by Ethernet. */
+PURE __u32 transport_length(struct __sk_buff *skb, const struct packet *packet)
+{
+	__be16 length = 0;
+
+	if (packet->ipv6) {
+		bpf_skb_load_bytes(skb, ETH_HLEN + 4, &length, sizeof(length));
+		return bpf_ntohs(length);
+	}
+	bpf_skb_load_bytes(skb, ETH_HLEN + 2, &length, sizeof(length));
+	return bpf_ntohs(length) - (packet->l4 - ETH_HLEN);
+}
+
 __noinline int reject_tcp(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct tcphdr old, rst = {};
-	__u32 end = packet ? packet->l4 : 0, payload;
+	__u32 l4, data;
 	bool partial;
 	__u64 sum;
 
 	if (!packet || bpf_skb_load_bytes(skb, packet->l4, &old, sizeof(old)))
 		return TC_ACT_SHOT;
-	payload = skb->len - packet->l4 - old.doff * 4;
+	l4 = answer_offset(packet);
+	data = transport_length(skb, packet) - old.doff * 4;
 	partial = has_partial_checksum(skb, packet);
-	if (bpf_skb_change_tail(skb, end + sizeof(rst), 0))
+	/* a partial checksum is bound to the old header's place */
+	if ((partial && l4 != packet->l4) || bpf_skb_change_tail(skb, l4 + sizeof(rst), 0))
 		return TC_ACT_SHOT;
 
 	rst.source = packet->tuple.destination_port;
@@ -94,15 +115,14 @@ __noinline int reject_tcp(struct __sk_buff *skb, const struct packet *packet)
 		rst.seq = old.ack_seq;
 	} else {
 		rst.ack = 1;
-		rst.ack_seq = bpf_htonl(bpf_ntohl(old.seq) + old.syn + old.fin + payload);
+		rst.ack_seq = bpf_htonl(bpf_ntohl(old.seq) + old.syn + old.fin + data);
 	}
 	sum = pseudo_sum(packet, sizeof(rst), IPPROTO_TCP);
 	if (partial)
 		rst.check = fold(sum);
 	else
 		rst.check = ~fold(sum + (__u32)bpf_csum_diff(NULL, 0, (void *)&rst, sizeof(rst), 0));
-	if (answer_ip(skb, packet, sizeof(rst), IPPROTO_TCP) ||
-	    bpf_skb_store_bytes(skb, packet->l4, &rst, sizeof(rst), 0))
+	if (answer_ip(skb, packet, sizeof(rst), IPPROTO_TCP) || bpf_skb_store_bytes(skb, l4, &rst, sizeof(rst), 0))
 		return TC_ACT_SHOT;
 	return turn_around(skb);
 }

@@ -1,0 +1,173 @@
+/**
+ * The programs that ship, loaded with private maps for a test: nothing is attached or pinned. Rows are made here from
+ * people's words with the generated codecs alone, so that a fault in src/plan cannot hide one in bpf/.
+ */
+import { readFileSync } from 'node:fs';
+import { type BpfObject, type LoadOptions, loadObject, type TestResult } from 'libbpf-ts';
+import { rodataWith } from '../src/kernel/elf.ts';
+import { config, type Flow, type FlowKey, frontendFlag, maps, reason, type Switches } from '../src/layout.gen.ts';
+import { addressToHex } from '../src/model/address.ts';
+import { checkOf } from '../src/plan/check.ts';
+
+export const TCP = 6;
+export const UDP = 17;
+
+/** A verdict of tc, or of a redirect, as a test run returns it. */
+export const verdict = { unspec: 0xffffffff, shot: 2, redirect: 7 } as const;
+
+export type BackendText = readonly [address: string, port: number];
+
+export interface FrontendFacts {
+  readonly address: string;
+  readonly port: number;
+  readonly protocol: number;
+  readonly servicePort: number;
+  readonly any: readonly BackendText[];
+  readonly local?: readonly BackendText[];
+  readonly affinitySeconds?: number;
+  readonly flags?: number;
+}
+
+/** Seconds as the programs stamp them. */
+export function nowSeconds(): number {
+  return Number(process.hrtime.bigint() / 1_000_000_000n);
+}
+
+const bytes = (hex: string) => Buffer.from(hex, 'hex');
+
+/** One of the two objects, loaded, with what a test does to its maps. */
+export class Programs implements Disposable {
+  readonly object: BpfObject;
+  #nextSlot = 0;
+
+  constructor(object: BpfObject) {
+    this.object = object;
+  }
+
+  map(name: string): BpfObject['maps'][string] {
+    const map = this.object.maps[name];
+    if (map === undefined) throw new Error(`no map ${name}`);
+    return map;
+  }
+
+  run(program: string, frame: Uint8Array): TestResult {
+    const found = this.object.programs[program];
+    if (found === undefined) throw new Error(`no program ${program}`);
+    return found.testRun({ data: frame });
+  }
+
+  /** A sorted segment with these backends. */
+  pool(backends: readonly BackendText[]): { start: number; count: number } {
+    const start = this.#nextSlot;
+    const rows = backends
+      .map(([address, port]) => maps.backends.value.encode({ address: addressToHex(address), port, flags: 0 }))
+      .sort();
+    for (const row of rows) this.map('backends').update(bytes(maps.backends.key.encode(this.#nextSlot++)), bytes(row));
+    return { start: rows.length ? start : 0, count: rows.length };
+  }
+
+  /** A frontend with its pools, and the row that says its address is a Service's. */
+  serve(facts: FrontendFacts): void {
+    const hasEndpoint = facts.any.length > 0 || (facts.local ?? []).length > 0;
+    this.setFrontend(facts.address, facts.port, facts.protocol, {
+      any: this.pool(facts.any),
+      local: this.pool(facts.local ?? []),
+      servicePort: facts.servicePort,
+      affinitySeconds: facts.affinitySeconds ?? 0,
+      flags: facts.flags ?? (hasEndpoint ? frontendFlag.has_endpoint : 0),
+    });
+    const none = { start: 0, count: 0 };
+    const { servicePort } = facts;
+    const row = { any: none, local: none, servicePort, affinitySeconds: 0, flags: frontendFlag.address };
+    this.setFrontend(facts.address, 0, 0, row);
+  }
+
+  setFrontend(
+    address: string,
+    port: number,
+    protocol: number,
+    row: Omit<Parameters<typeof maps.frontends.value.encode>[0], 'check'>,
+    spoil = 0,
+  ): void {
+    const key = maps.frontends.key.encode({ address: addressToHex(address), port, protocol });
+    const value = maps.frontends.value.encode({ ...row, check: 0 });
+    const check = (checkOf(key, value.slice(0, -8)) ^ spoil) >>> 0;
+    this.map('frontends').update(bytes(key), bytes(maps.frontends.value.encode({ ...row, check })));
+  }
+
+  removeFrontend(address: string, port: number, protocol: number): void {
+    this.map('frontends').delete(bytes(maps.frontends.key.encode({ address: addressToHex(address), port, protocol })));
+  }
+
+  setSwitches(switches: Switches): void {
+    this.map('switches').update(bytes(maps.switches.key.encode(0)), bytes(maps.switches.value.encode(switches)));
+  }
+
+  addServiceCidr(address: string, prefixLength: number): void {
+    const key = maps.service_cidrs.key.encode({ prefixLength, address: addressToHex(address) });
+    this.map('service_cidrs').update(bytes(key), bytes(maps.service_cidrs.value.encode(1)));
+  }
+
+  /** All rows of `flows` or `half_open`. */
+  async flows(name: 'flows' | 'half_open'): Promise<{ key: FlowKey; row: Flow }[]> {
+    const { key, value } = maps[name];
+    const found: { key: FlowKey; row: Flow }[] = [];
+    for await (const rows of this.map(name).entries()) {
+      for (let i = 0; i < rows.count; i++) {
+        found.push({
+          key: key.decode(slice(rows.keys, i, key.size)),
+          row: value.decode(slice(rows.values, i, value.size)),
+        });
+      }
+    }
+    return found;
+  }
+
+  /** Writes a flow row back with other mutable parts. */
+  setFlow(name: 'flows' | 'half_open', key: FlowKey, row: Flow): void {
+    this.map(name).update(bytes(maps[name].key.encode(key)), bytes(maps[name].value.encode(row)));
+  }
+
+  dropFlow(name: 'flows' | 'half_open', key: FlowKey): void {
+    this.map(name).delete(bytes(maps[name].key.encode(key)));
+  }
+
+  count(servicePort: number, name: keyof typeof reason): bigint {
+    const key = bytes(maps.counters.key.encode({ servicePort, reason: reason[name] }));
+    const perCpu = this.map('counters').lookup(key);
+    let sum = 0n;
+    for (let at = 0; at < (perCpu?.length ?? 0); at += 8) sum += Buffer.from(perCpu as Uint8Array).readBigUInt64LE(at);
+    return sum;
+  }
+
+  [Symbol.dispose](): void {
+    this.object.close();
+  }
+}
+
+function slice(all: Uint8Array, index: number, size: number): string {
+  return Buffer.from(all.buffer, all.byteOffset + index * size, size).toString('hex');
+}
+
+/** Loads build/bpf/NAME.bpf.o; `sizes` makes maps smaller or larger, `hostNetnsCookie` says which sockets are the node's. */
+export async function loadPrograms(
+  name: 'tc' | 'connect',
+  sizes: Readonly<Record<string, number>> = {},
+  hostNetnsCookie = 0n,
+): Promise<Programs> {
+  const elf = readFileSync(new URL(`../build/bpf/${name}.bpf.o`, import.meta.url));
+  const settings = config.encode({
+    hostNetnsCookie,
+    tcpEstablishedSeconds: 86_400,
+    tcpHalfClosedSeconds: 3600,
+    tcpClosingSeconds: 30,
+    halfOpenSeconds: 60,
+    udpSeconds: 180,
+  });
+  const options: NonNullable<LoadOptions['maps']> = Object.fromEntries(
+    Object.entries(sizes).map(([map, maxEntries]) => [map, { maxEntries }]),
+  );
+  return new Programs(
+    await loadObject(elf, { name, maps: options, rodata: rodataWith(elf, 'config', bytes(settings)) }),
+  );
+}
