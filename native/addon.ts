@@ -105,6 +105,7 @@ interface Addon {
     cgroup: string | undefined,
     attachType: number,
     flags: number,
+    hook: string,
   ): Promise<Handle>;
   linkOpen(path: string): Handle;
   linkInfo(link: Handle): RawLinkInfo;

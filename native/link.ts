@@ -100,19 +100,19 @@ export class BpfLink implements Disposable {
 
 async function attach(target: LinkTarget, program: Handle): Promise<Handle> {
   switch (target.kind) {
-    case 'tcx':
-      return addon.linkAttach(program, target.ifindex, undefined, attachTypeNumber(`tcx_${target.direction}`), 0);
-    case 'xdp':
-      return addon.linkAttach(
-        program,
-        target.ifindex,
-        undefined,
-        deviceAttachTypes.xdp,
-        xdpModes[target.mode ?? 'native'],
-      );
+    case 'tcx': {
+      const { ifindex, direction } = target;
+      const number = attachTypeNumber(`tcx_${direction}`);
+      return addon.linkAttach(program, ifindex, undefined, number, 0, `tcx ${direction}`);
+    }
+    case 'xdp': {
+      const { ifindex, mode = 'native' } = target;
+      return addon.linkAttach(program, ifindex, undefined, deviceAttachTypes.xdp, xdpModes[mode], 'xdp');
+    }
     case 'cgroup': {
-      numberOf(Object.keys(cgroupAttachTypes), target.attachType, 'cgroup attach type');
-      return addon.linkAttach(program, 0, target.path, cgroupAttachTypes[target.attachType], 0);
+      const { path, attachType } = target;
+      numberOf(Object.keys(cgroupAttachTypes), attachType, 'cgroup attach type');
+      return addon.linkAttach(program, 0, path, cgroupAttachTypes[attachType], 0, attachType);
     }
   }
 }

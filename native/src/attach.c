@@ -26,6 +26,7 @@ struct attach {
 	uint32_t ifindex;
 	uint32_t attach_type;
 	uint32_t flags;
+	char hook[64]; /* for errors: "tcx ingress" */
 	char object[OBJECT_NAME];
 	int fd;
 };
@@ -41,11 +42,6 @@ static void attach_release(struct task *task)
 		close(attach->fd);
 }
 
-static const char *hook_name(uint32_t attach_type)
-{
-	return attach_type == 46 ? "tcx ingress" : attach_type == 47 ? "tcx egress" : "xdp";
-}
-
 /* In the worker: names are those of the namespace. */
 static void name_device(struct attach *attach)
 {
@@ -53,7 +49,7 @@ static void name_device(struct attach *attach)
 
 	if (!if_indextoname(attach->ifindex, name))
 		snprintf(name, sizeof(name), "%u", attach->ifindex);
-	snprintf(attach->object, sizeof(attach->object), "device %s %s", name, hook_name(attach->attach_type));
+	snprintf(attach->object, sizeof(attach->object), "device %s %s", name, attach->hook);
 }
 
 static void attach_run(struct task *task)
@@ -92,7 +88,7 @@ static bool open_cgroup(napi_env env, napi_value value, struct attach *attach)
 		return true;
 	if (!get_text(env, value, "link_attach: path", path, sizeof(path)))
 		return false;
-	snprintf(attach->object, sizeof(attach->object), "cgroup %.300s", path);
+	snprintf(attach->object, sizeof(attach->object), "cgroup %.240s %s", path, attach->hook);
 	attach->cgroup = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (attach->cgroup < 0)
 		fail(env, errno, "link_attach", attach->object, NULL);
@@ -102,10 +98,10 @@ static bool open_cgroup(napi_env env, napi_value value, struct attach *attach)
 napi_value link_attach(napi_env env, napi_callback_info info)
 {
 	struct attach *attach;
-	napi_value values[5];
+	napi_value values[6];
 	int program;
 
-	if (!get_arguments(env, info, 5, values))
+	if (!get_arguments(env, info, 6, values))
 		return NULL;
 	program = handle_duplicate(env, values[0], HANDLE_PROGRAM, "link_attach");
 	if (program < 0)
@@ -120,7 +116,9 @@ napi_value link_attach(napi_env env, napi_callback_info info)
 	attach->cgroup = attach->fd = -1;
 	if (!get_u32(env, values[1], "link_attach: ifindex", &attach->ifindex) ||
 	    !get_u32(env, values[3], "link_attach: attach type", &attach->attach_type) ||
-	    !get_u32(env, values[4], "link_attach: flags", &attach->flags) || !open_cgroup(env, values[2], attach)) {
+	    !get_u32(env, values[4], "link_attach: flags", &attach->flags) ||
+	    !get_text(env, values[5], "link_attach: hook", attach->hook, sizeof(attach->hook)) ||
+	    !open_cgroup(env, values[2], attach)) {
 		task_drop(&attach->task);
 		return NULL;
 	}
