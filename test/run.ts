@@ -20,7 +20,9 @@ interface Check {
   readonly command: readonly string[];
 }
 
-type Suite = { readonly name: string; readonly files: readonly string[] } | { readonly name: string; readonly checks: readonly Check[] };
+type Suite =
+  | { readonly name: string; readonly files: readonly string[] }
+  | { readonly name: string; readonly checks: readonly Check[] };
 
 const suites: readonly Suite[] = [
   {
@@ -33,10 +35,28 @@ const suites: readonly Suite[] = [
   },
   {
     name: 'unit',
-    files: ['src/layout.test.ts', 'src/model/*.test.ts', 'src/plan/*.test.ts', 'src/kube/*.test.ts', 'bpf/layout.test.ts', 'test/*.test.ts'],
+    files: [
+      'src/layout.test.ts',
+      'src/model/*.test.ts',
+      'src/plan/*.test.ts',
+      'src/kube/*.test.ts',
+      'bpf/layout.test.ts',
+      'test/*.test.ts',
+    ],
   },
   { name: 'native', files: ['native/*.test.ts'] },
-  { name: 'kernel', files: ['bpf/*.bpf.test.ts', 'src/kernel/*.test.ts', 'src/*.test.ts', '!src/layout.test.ts', 'src/commands/*.test.ts', 'test/layout/*.test.ts'] },
+  {
+    name: 'kernel',
+    files: [
+      'bpf/*.test.ts',
+      '!bpf/layout.test.ts',
+      'src/kernel/*.test.ts',
+      'src/*.test.ts',
+      '!src/layout.test.ts',
+      'src/commands/*.test.ts',
+      'test/layout/*.test.ts',
+    ],
+  },
   { name: 'netns', files: ['test/netns/*.test.ts'] },
 ];
 
@@ -87,7 +107,9 @@ async function runSuite(suite: Suite): Promise<Tally> {
     total.skipped += tally.skipped;
   }
   const seconds = Math.round((performance.now() - started) / 1000);
-  console.log(`  ${total.passed} passed, ${total.failed} failed${total.skipped ? `, ${total.skipped} skipped` : ''} (${seconds} s)\n`);
+  console.log(
+    `  ${total.passed} passed, ${total.failed} failed${total.skipped ? `, ${total.skipped} skipped` : ''} (${seconds} s)\n`,
+  );
   return total;
 }
 
