@@ -13,7 +13,7 @@ import { type ManifestSnapshot, type ManifestSource, watchManifests } from './ku
 import { type Parsed, type ParseSettings, parse } from './kube/parse.ts';
 import type { Cidr } from './model/address.ts';
 import type { Problem } from './model/service.ts';
-import { isOtherNode, makeWorld, nodeAddresses } from './own-node.ts';
+import { isOtherNode, makeWorld, ownNode } from './own-node.ts';
 import type { PlanOptions, World } from './plan/plan.ts';
 import { problemLog } from './problems.ts';
 
@@ -158,7 +158,7 @@ class Agent {
     const { datapath, node, devices: overrides } = this.#options;
     this.#networkChanged = false;
     this.#network = await readNetwork();
-    const addresses = this.#parsed ? nodeAddresses(this.#parsed, node, this.#network) : [];
+    const addresses = (this.#parsed && ownNode(this.#parsed, node)?.internalIPs) ?? [];
     this.#devices = classifyDevices(this.#network, { nodeAddresses: addresses, overrides });
     const attached = await datapath.attach(this.#devices);
     if (attached === undefined) return;

@@ -10,7 +10,7 @@ export function ownNode(parsed: Parsed, name: string): Parsed['nodes'][number] |
 }
 
 /** The node's addresses, primary first: what the cluster says, else what the routes suggest. */
-export function nodeAddresses(parsed: Parsed, name: string, network: Network): readonly string[] {
+function nodeAddresses(parsed: Parsed, name: string, network: Network): readonly string[] {
   return ownNode(parsed, name)?.internalIPs ?? guessNodeAddresses(network);
 }
 

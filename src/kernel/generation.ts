@@ -85,6 +85,19 @@ export async function loadGeneration(dir: PinDir, recipe: Recipe): Promise<Gener
   return generation;
 }
 
+/** Loads the programs on small maps of their own and lets them go: a BpfError tells what the verifier has against them. */
+export async function tryPrograms({ objects, config }: Omit<Recipe, 'sizes'>): Promise<void> {
+  const constants = Buffer.from(config, 'hex');
+  const options = Object.fromEntries(
+    [...tableNames, ...stateNames].map((name) => [name, { maxEntries: Math.min(64, layouts[name].maxEntries) }]),
+  );
+  const wanted = { tc: [...packetHooks], connect: [...socketHooks] };
+  for (const name of ['tc', 'connect'] as const) {
+    const rodata = rodataWith(objects[name], 'config', constants);
+    (await loadObject(objects[name], { name, maps: options, rodata, programs: wanted[name] })).close();
+  }
+}
+
 type Pinnable = Pick<Generation, 'tables' | 'state' | 'programs'>;
 
 function openState(dir: PinDir, sizes: Sizes, opened: Disposable[]): Partial<Record<StateName, BpfMap>> {

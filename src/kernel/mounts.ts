@@ -30,8 +30,9 @@ export function cgroupRoot(mounts: readonly Mount[]): string | undefined {
   return mounts.find((mount) => mount.type === 'cgroup2')?.path;
 }
 
-/** Where a BPF filesystem is mounted: /sys/fs/bpf if it is one, else the first; undefined: nowhere. */
-export function bpfFsRoot(mounts: readonly Mount[]): string | undefined {
-  const found = mounts.filter((mount) => mount.type === 'bpf').map((mount) => mount.path);
-  return found.includes('/sys/fs/bpf') ? '/sys/fs/bpf' : found[0];
+/** Where BPF filesystems are mounted, /sys/fs/bpf first. */
+export function bpfFsRoots(mounts: readonly Mount[]): string[] {
+  const usual = (path: string) => Number(path !== '/sys/fs/bpf');
+  const roots = mounts.filter((mount) => mount.type === 'bpf').map((mount) => mount.path);
+  return roots.sort((a, b) => usual(a) - usual(b));
 }

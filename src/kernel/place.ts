@@ -1,21 +1,23 @@
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { bpfFsMount, isBpfFs } from 'libbpf-ts';
-import { bpfFsRoot, cgroupRoot, type Mount, readMounts } from './mounts.ts';
+import { bpfFsRoots, cgroupRoot, type Mount, readMounts } from './mounts.ts';
 import { makeDirectory } from './pins.ts';
 import { RefusedError } from './refused.ts';
 
 const BPF_FS = '/sys/fs/bpf';
+const NAME = 'bpfsvc';
 
-/** Where things are pinned if nobody says otherwise. */
+/** Where things are pinned if nobody says otherwise: where they are, else at the usual place. */
 export function defaultPinDir(mounts: readonly Mount[] = readMounts()): string {
-  return join(bpfFsRoot(mounts) ?? BPF_FS, 'bpfsvc');
+  const roots = bpfFsRoots(mounts);
+  const root = roots.find((path) => existsSync(join(path, NAME)));
+  return join(root ?? BPF_FS, NAME);
 }
 
-/** Makes the pin directory and, for the default one, mounts a BPF filesystem if there is none. Returns its path. */
+/** Makes the pin directory and, for the default one, mounts a BPF filesystem if need be. Returns its path. */
 export function makePinDir(asked: string | undefined): string {
-  const path = asked ?? defaultPinDir();
-  if (asked === undefined && bpfFsRoot(readMounts()) === undefined) bpfFsMount(BPF_FS);
+  const path = asked ?? mountDefault();
   const above = nearestDirectory(path);
   if (!isBpfFs(above)) {
     throw new RefusedError(
@@ -24,6 +26,20 @@ export function makePinDir(asked: string | undefined): string {
   }
   makeDirectory(path);
   return path;
+}
+
+/** A container may not be allowed to mount, and may have been given a BPF filesystem elsewhere. */
+function mountDefault(): string {
+  const path = defaultPinDir();
+  if (path !== join(BPF_FS, NAME)) return path;
+  const [elsewhere] = bpfFsRoots(readMounts());
+  try {
+    bpfFsMount(BPF_FS);
+    return path;
+  } catch (error) {
+    if (elsewhere === undefined) throw error;
+    return join(elsewhere, NAME);
+  }
 }
 
 /** The path itself, or the first directory above it that exists. */

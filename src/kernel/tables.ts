@@ -16,6 +16,23 @@ export async function readTables(maps: Readonly<Record<TableName, BpfMap>>): Pro
   return tables;
 }
 
+/** How often a reading is begun anew because the agent wrote meanwhile; the last one counts, whatever it is. */
+const READINGS = 10;
+
+/** As readTables, for who is not the writer: slots that were freed and written again meanwhile are not mixed in. */
+export async function readSettledTables(maps: Readonly<Record<TableName, BpfMap>>): Promise<Tables> {
+  for (let reading = 1; ; reading += 1) {
+    const tables = await readTables(maps);
+    if (reading === READINGS || sameRows(tables.frontends, await readRows(maps.frontends))) return tables;
+  }
+}
+
+function sameRows(a: Rows, b: Rows): boolean {
+  if (a.size !== b.size) return false;
+  for (const [key, value] of a) if (b.get(key) !== value) return false;
+  return true;
+}
+
 /** All rows of a map as hex, into `rows`. A per-CPU value is the values of all CPUs in a row. */
 export async function readRows(map: BpfMap, rows: Rows = new Map()): Promise<Rows> {
   const { keySize } = map.info;

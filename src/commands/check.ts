@@ -1,0 +1,113 @@
+import { kernelRelease, netnsCookie } from 'libbpf-ts';
+import type { Argv, CommandModule } from 'yargs';
+import { classifyDevices, type Device } from '../kernel/devices.ts';
+import { tryPrograms } from '../kernel/generation.ts';
+import { requireKernel, requirePermission } from '../kernel/machine.ts';
+import { bpfFsRoots, readMounts } from '../kernel/mounts.ts';
+import { readNetwork } from '../kernel/network.ts';
+import { encodeConfig, readObjects } from '../kernel/objects.ts';
+import { findCgroup } from '../kernel/place.ts';
+import { features } from '../kernel/probes.ts';
+import { checkSysctls, type Finding, readSysctl } from '../kernel/sysctls.ts';
+import { columns } from './columns.ts';
+import { parseDevices, parseNodePorts } from './run-options.ts';
+
+interface CheckFlags {
+  cgroup?: string;
+  device: string[];
+  nodePortRange: string;
+  output: 'text' | 'json';
+}
+
+export const command: CommandModule = {
+  command: 'check',
+  describe: 'can this machine run it, and what would it do here',
+  builder: (cli: Argv): Argv =>
+    cli
+      .usage(
+        '$0 check\n\nTries every feature of the kernel by loading something small, and changes nothing. Exit code 1: bpfsvc cannot run.',
+      )
+      .option('cgroup', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'as for run',
+        defaultDescription: 'the root of the hierarchy',
+      })
+      .option('device', { type: 'string', array: true, requiresArg: true, default: [], describe: 'as for run' })
+      .option('node-port-range', { type: 'string', requiresArg: true, default: '30000-32767', describe: 'as for run' })
+      .option('pin-dir', { type: 'string', requiresArg: true, describe: 'as for run' })
+      .option('output', {
+        alias: 'o',
+        choices: ['text', 'json'] as const,
+        default: 'text' as const,
+        describe: 'for people or for programs',
+      })
+      .example('$0 check', ''),
+  handler: (args) => check(args as unknown as CheckFlags),
+} as CommandModule;
+
+async function check(flags: CheckFlags): Promise<void> {
+  const overrides = parseDevices(flags.device);
+  const nodePorts = parseNodePorts(flags.nodePortRange);
+  requirePermission();
+  const findings = [
+    await attempt('kernel', async () => {
+      await requireKernel();
+      return kernelRelease().text;
+    }),
+    ...(await checkFeatures()),
+    await attempt('the programs', async () => {
+      await tryPrograms({ objects: readObjects(), config: encodeConfig(netnsCookie()) });
+      return 'pass the verifier';
+    }),
+    await attempt('cgroup2', () => findCgroup(flags.cgroup)),
+    checkBpfFs(),
+    ...checkSysctls(readSysctl, nodePorts),
+  ];
+  const network = await readNetwork();
+  const devices = classifyDevices(network, { nodeAddresses: [], overrides });
+  process.stdout.write(
+    flags.output === 'json' ? `${JSON.stringify({ findings, devices })}\n` : toText(findings, devices),
+  );
+  if (findings.some(({ state }) => state === 'missing')) process.exitCode = 1;
+}
+
+async function checkFeatures(): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const { name, minimumKernel, cost, isThere } of features) {
+    if (await isThere()) findings.push({ what: name, state: 'ok', detail: '' });
+    else if (cost === undefined)
+      findings.push({ what: name, state: 'missing', detail: `Linux has it since ${minimumKernel}` });
+    else findings.push({ what: name, state: 'warning', detail: `${cost}; Linux has it since ${minimumKernel}` });
+  }
+  return findings;
+}
+
+async function attempt(what: string, work: () => string | Promise<string>): Promise<Finding> {
+  try {
+    return { what, state: 'ok', detail: await work() };
+  } catch (error) {
+    return { what, state: 'missing', detail: (error as Error).message };
+  }
+}
+
+function checkBpfFs(): Finding {
+  const roots = bpfFsRoots(readMounts());
+  if (roots.length > 0) return { what: 'BPF filesystem', state: 'ok', detail: roots.join(', ') };
+  return { what: 'BPF filesystem', state: 'info', detail: "not mounted: 'run' mounts one at /sys/fs/bpf" };
+}
+
+function toText(findings: readonly Finding[], devices: readonly Device[]): string {
+  const ready = findings.every(({ state }) => state !== 'missing');
+  return [
+    columns(
+      ['CHECK', 'STATE', 'DETAIL'],
+      findings.map(({ what, state, detail }) => [what, state, detail || '-']),
+    ),
+    columns(
+      ['DEVICE', 'ROLE', 'BECAUSE'],
+      devices.map(({ name, role, reason }) => [name, role, reason]),
+    ),
+    ready ? 'bpfsvc can run here.\n' : 'bpfsvc cannot run here.\n',
+  ].join('\n');
+}

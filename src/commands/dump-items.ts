@@ -1,0 +1,284 @@
+import {
+  affinity,
+  affinityKey,
+  backend,
+  flow,
+  flowFlag,
+  flowKey,
+  flowState,
+  frontend,
+  frontendFlag,
+  frontendKey,
+  hookName,
+  reasonName,
+  type Segment,
+  servicePortName,
+  u32,
+} from '../layout.gen.ts';
+import { addressFromHex } from '../model/address.ts';
+import type { Rows, Tables } from '../plan/tables.ts';
+
+/** Which of the pools the programs choose from: that of the whole cluster, or that of this node. */
+export type PoolName = 'any' | 'local';
+
+export interface ServiceRef {
+  readonly namespace: string;
+  readonly name: string;
+  /** Empty for the one port of a Service that has no name. */
+  readonly portName: string;
+  /** The service port's id in the maps. */
+  readonly id: number;
+}
+
+export interface ServiceItem extends ServiceRef {
+  readonly port: number;
+  readonly protocol: string;
+  readonly clusterIPs: readonly string[];
+  readonly pool: PoolName;
+  /** 0: no session affinity. */
+  readonly affinitySeconds: number;
+  /** 'address:port' of whom new connections may reach now. */
+  readonly backends: readonly string[];
+  /** Connections and packets by reason. */
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+export interface FrontendItem extends ServiceRef {
+  readonly address: string;
+  /** null, with the protocol: any other port of the address, which is refused. */
+  readonly port: number | null;
+  readonly protocol: string | null;
+  readonly pool: PoolName;
+  readonly affinitySeconds: number;
+  readonly hasEndpoint: boolean;
+  readonly backends: number;
+  readonly segments: Readonly<Record<PoolName, Segment>>;
+}
+
+export interface BackendItem extends ServiceRef {
+  readonly address: string;
+  readonly port: number;
+  readonly servicePort: number;
+  readonly protocol: string;
+  readonly pools: readonly PoolName[];
+}
+
+export interface FlowItem extends ServiceRef {
+  readonly hook: string;
+  readonly protocol: string;
+  readonly from: Tuple;
+  readonly becomes: Tuple;
+  /** The way back. */
+  readonly reply: boolean;
+  readonly hairpin: boolean;
+  /** Not confirmed by the client yet. */
+  readonly halfOpen: boolean;
+  readonly state: readonly string[];
+  readonly idleSeconds: number;
+}
+
+export interface Tuple {
+  readonly source: string;
+  readonly destination: string;
+}
+
+export interface AffinityItem extends ServiceRef {
+  readonly client: string;
+  readonly backend: string;
+  readonly idleSeconds: number;
+}
+
+/** Everything that one dump needs, read at one time. */
+export interface Reading {
+  readonly tables: Tables;
+  /** Service port id → reason → count. */
+  readonly counters: ReadonlyMap<number, ReadonlyMap<number, bigint>>;
+  readonly flows: Rows;
+  readonly halfOpen: Rows;
+  readonly affinity: Rows;
+  /** Of the clock that the programs stamp rows by. */
+  readonly nowSeconds: number;
+}
+
+const protocols: Readonly<Record<number, string>> = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' };
+
+export function serviceItems({ tables, counters }: Reading): ServiceItem[] {
+  const rows = readFrontends(tables);
+  const clusterIPs = new Set(rows.filter(({ port }) => port === 0).map(({ address }) => address));
+  const byId = Map.groupBy(
+    rows.filter(({ port }) => port !== 0),
+    ({ servicePort }) => servicePort,
+  );
+  const items = [...tables.names].map(([key, value]): ServiceItem => {
+    const id = u32.decode(key);
+    const name = servicePortName.decode(value);
+    const own = byId.get(id) ?? [];
+    const [first] = own;
+    return {
+      ...refOf(tables, id),
+      port: name.number,
+      protocol: protocolText(name.protocol),
+      clusterIPs: own.flatMap(({ address }) => (clusterIPs.has(address) ? [address] : [])).sort(familyOrder),
+      pool: first?.pool ?? 'any',
+      affinitySeconds: first?.affinitySeconds ?? 0,
+      backends: distinct(own.flatMap((row) => slotsOf(tables, row[row.pool]).map(slotText))),
+      counters: countersOf(counters.get(id)),
+    };
+  });
+  return items.sort(byService);
+}
+
+export function frontendItems({ tables }: Reading): FrontendItem[] {
+  const items = readFrontends(tables).map((row): FrontendItem => {
+    return {
+      ...refOf(tables, row.servicePort),
+      address: row.address,
+      port: row.port || null,
+      protocol: row.port === 0 ? null : protocolText(row.protocol),
+      pool: row.pool,
+      affinitySeconds: row.affinitySeconds,
+      hasEndpoint: (row.flags & frontendFlag.has_endpoint) !== 0,
+      backends: row[row.pool].count,
+      segments: { any: row.any, local: row.local },
+    };
+  });
+  return items.sort((a, b) => byService(a, b) || compare(a.address, b.address) || (a.port ?? 0) - (b.port ?? 0));
+}
+
+export function backendItems({ tables }: Reading): BackendItem[] {
+  const items = new Map<string, { item: BackendItem; pools: Set<PoolName> }>();
+  for (const row of readFrontends(tables)) {
+    for (const pool of ['any', 'local'] as const) {
+      for (const { address, port } of slotsOf(tables, row[pool])) {
+        const key = `${row.servicePort} ${address} ${port}`;
+        const known = items.get(key);
+        if (known) known.pools.add(pool);
+        else items.set(key, { item: backendItem(tables, row, addressFromHex(address), port), pools: new Set([pool]) });
+      }
+    }
+  }
+  return [...items.values()]
+    .map(({ item, pools }) => ({ ...item, pools: [...pools] }))
+    .sort((a, b) => byService(a, b) || familyOrder(a.address, b.address) || a.port - b.port);
+}
+
+function backendItem(tables: Tables, row: FrontendRow, address: string, port: number): BackendItem {
+  const ref = refOf(tables, row.servicePort);
+  return { ...ref, address, port, servicePort: row.port, protocol: protocolText(row.protocol), pools: [] };
+}
+
+export function flowItems(reading: Reading): FlowItem[] {
+  const items = [
+    ...[...reading.flows].map(([key, value]) => flowItem(reading, key, value, false)),
+    ...[...reading.halfOpen].map(([key, value]) => flowItem(reading, key, value, true)),
+  ];
+  return items.sort((a, b) => byService(a, b) || compare(a.from.source, b.from.source) || compare(a.hook, b.hook));
+}
+
+function flowItem({ tables, nowSeconds }: Reading, key: string, value: string, halfOpen: boolean): FlowItem {
+  const from = flowKey.decode(key);
+  const to = flow.decode(value);
+  return {
+    ...refOf(tables, to.servicePort),
+    hook: hookName(from.hook),
+    protocol: protocolText(from.protocol),
+    from: tuple(from),
+    becomes: tuple(to),
+    reply: (to.flags & flowFlag.reply) !== 0,
+    hairpin: (to.flags & flowFlag.hairpin) !== 0,
+    halfOpen,
+    state: Object.entries(flowState).flatMap(([name, bit]) => (to.state & bit ? [name] : [])),
+    idleSeconds: Math.max(0, nowSeconds - to.seen),
+  };
+}
+
+export function affinityItems({ tables, affinity: rows, nowSeconds }: Reading): AffinityItem[] {
+  const items = [...rows].map(([key, value]): AffinityItem => {
+    const { client, servicePort } = affinityKey.decode(key);
+    const { backend: address, backendPort, seen } = affinity.decode(value);
+    return {
+      ...refOf(tables, servicePort),
+      client: addressFromHex(client),
+      backend: endpointText(addressFromHex(address), backendPort),
+      idleSeconds: Math.max(0, nowSeconds - seen),
+    };
+  });
+  return items.sort((a, b) => byService(a, b) || compare(a.client, b.client));
+}
+
+interface FrontendRow {
+  readonly address: string;
+  readonly port: number;
+  readonly protocol: number;
+  readonly any: Segment;
+  readonly local: Segment;
+  readonly pool: PoolName;
+  readonly servicePort: number;
+  readonly affinitySeconds: number;
+  readonly flags: number;
+}
+
+function readFrontends(tables: Tables): FrontendRow[] {
+  return [...tables.frontends].map(([key, value]) => {
+    const { address, port, protocol } = frontendKey.decode(key);
+    const row = frontend.decode(value);
+    const pool: PoolName = row.flags & frontendFlag.local_only ? 'local' : 'any';
+    return { ...row, address: addressFromHex(address), port, protocol, pool };
+  });
+}
+
+function slotsOf(tables: Tables, { start, count }: Segment): { address: string; port: number }[] {
+  return Array.from({ length: count }, (_, i) => tables.backends.get(u32.encode(start + i))).flatMap((value) =>
+    value === undefined ? [] : [backend.decode(value)],
+  );
+}
+
+function slotText({ address, port }: { address: string; port: number }): string {
+  return endpointText(addressFromHex(address), port);
+}
+
+function tuple(of: { source: string; sourcePort: number; destination: string; destinationPort: number }): Tuple {
+  return {
+    source: endpointText(addressFromHex(of.source), of.sourcePort),
+    destination: endpointText(addressFromHex(of.destination), of.destinationPort),
+  };
+}
+
+/** '10.0.0.1:80', '[fd00::1]:80' */
+function endpointText(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** Empty names: nobody has this id, as that of a flow whose Service is gone. */
+function refOf(tables: Tables, id: number): ServiceRef {
+  const value = tables.names.get(u32.encode(id));
+  if (value === undefined) return { namespace: '', name: '', portName: '', id };
+  const { namespace, service, port } = servicePortName.decode(value);
+  return { namespace, name: service, portName: port, id };
+}
+
+function countersOf(reasons: ReadonlyMap<number, bigint> | undefined): Record<string, number> {
+  const sorted = [...(reasons ?? [])].sort(([a], [b]) => a - b);
+  return Object.fromEntries(sorted.map(([why, count]) => [reasonName(why), Number(count)]));
+}
+
+function protocolText(protocol: number): string {
+  return protocols[protocol] ?? String(protocol);
+}
+
+function distinct(texts: readonly string[]): string[] {
+  return [...new Set(texts)];
+}
+
+function byService(a: ServiceRef, b: ServiceRef): number {
+  return compare(a.namespace, b.namespace) || compare(a.name, b.name) || compare(a.portName, b.portName) || a.id - b.id;
+}
+
+/** IPv4 first. */
+function familyOrder(a: string, b: string): number {
+  return Number(a.includes(':')) - Number(b.includes(':')) || compare(a, b);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

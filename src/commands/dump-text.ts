@@ -1,0 +1,128 @@
+import { columns } from './columns.ts';
+import type { AffinityItem, BackendItem, FlowItem, FrontendItem, ServiceItem } from './dump-items.ts';
+
+/** So many backends stand in a cell; the others are counted. */
+const SHOWN = 3;
+
+export function servicesText(items: readonly ServiceItem[], wide: boolean): string {
+  const titles = [
+    'NAMESPACE',
+    'NAME',
+    'PORT',
+    'PROTOCOL',
+    'CLUSTER-IP',
+    'POOL',
+    'AFFINITY',
+    'BACKENDS',
+    'CONNECTIONS',
+    'REFUSED',
+    'DROPPED',
+  ];
+  const rows = items.map((item) => {
+    const { namespace, name, portName, port, protocol, clusterIPs, pool, affinitySeconds, backends, counters, id } =
+      item;
+    const text = [
+      namespace,
+      name,
+      portName ? `${portName}:${port}` : String(port),
+      protocol,
+      clusterIPs.join(','),
+      pool,
+      affinitySeconds > 0 ? `${affinitySeconds}s` : '',
+      shown(backends, wide),
+      ...['connected_', 'reject_', 'drop_'].map((kind) => String(sum(counters, kind))),
+    ];
+    return wide
+      ? [
+          ...text,
+          Object.entries(counters)
+            .map(([why, count]) => `${why}=${count}`)
+            .join(','),
+          String(id),
+        ]
+      : text;
+  });
+  return columns(wide ? [...titles, 'COUNTERS', 'ID'] : titles, rows);
+}
+
+export function frontendsText(items: readonly FrontendItem[], wide: boolean): string {
+  const titles = ['ADDRESS', 'PORT', 'PROTOCOL', 'SERVICE', 'POOL', 'BACKENDS', 'AFFINITY', 'OTHERWISE'];
+  const rows = items.map((item) => {
+    const isAddress = item.port === null;
+    const text = [
+      item.address,
+      isAddress ? '*' : String(item.port),
+      item.protocol ?? '*',
+      serviceText(item),
+      isAddress ? '' : item.pool,
+      isAddress ? '' : String(item.backends),
+      item.affinitySeconds > 0 ? `${item.affinitySeconds}s` : '',
+      isAddress || !item.hasEndpoint ? 'reject' : 'drop',
+    ];
+    const { any, local } = item.segments;
+    return wide ? [...text, `${any.start}+${any.count}`, `${local.start}+${local.count}`, String(item.id)] : text;
+  });
+  return columns(wide ? [...titles, 'ANY', 'LOCAL', 'ID'] : titles, rows);
+}
+
+export function backendsText(items: readonly BackendItem[], wide: boolean): string {
+  const titles = ['NAMESPACE', 'NAME', 'PORT', 'PROTOCOL', 'ADDRESS', 'TARGET-PORT', 'POOLS'];
+  const rows = items.map((item) => {
+    const port = item.portName ? `${item.portName}:${item.servicePort}` : String(item.servicePort);
+    const text = [
+      item.namespace,
+      item.name,
+      port,
+      item.protocol,
+      item.address,
+      String(item.port),
+      item.pools.join(','),
+    ];
+    return wide ? [...text, String(item.id)] : text;
+  });
+  return columns(wide ? [...titles, 'ID'] : titles, rows);
+}
+
+/** Only the rows of the way there, unless wide: their twins say nothing new. */
+export function flowsText(items: readonly FlowItem[], wide: boolean): string {
+  const titles = ['SERVICE', 'PROTOCOL', 'CLIENT', 'TO', 'BACKEND', 'STATE', 'IDLE'];
+  const rows = items
+    .filter((item) => wide || !item.reply)
+    .map((item) => {
+      const state = [item.halfOpen ? 'half_open' : '', ...item.state, item.hairpin ? 'hairpin' : ''].filter(Boolean);
+      const text = [
+        serviceText(item),
+        item.protocol,
+        item.from.source,
+        item.from.destination,
+        item.becomes.destination,
+        state.join(','),
+        `${item.idleSeconds}s`,
+      ];
+      return wide ? [...text, item.hook, item.reply ? 'back' : 'there', item.becomes.source] : text;
+    });
+  return columns(wide ? [...titles, 'HOOK', 'WAY', 'NEW-SOURCE'] : titles, rows);
+}
+
+export function affinityText(items: readonly AffinityItem[], wide: boolean): string {
+  const titles = ['SERVICE', 'CLIENT', 'BACKEND', 'IDLE'];
+  const rows = items.map((item) => {
+    const text = [serviceText(item), item.client, item.backend, `${item.idleSeconds}s`];
+    return wide ? [...text, String(item.id)] : text;
+  });
+  return columns(wide ? [...titles, 'ID'] : titles, rows);
+}
+
+function serviceText({ namespace, name, portName }: { namespace: string; name: string; portName: string }): string {
+  if (name === '') return '';
+  return `${namespace}/${name}${portName && `:${portName}`}`;
+}
+
+function shown(backends: readonly string[], all: boolean): string {
+  if (all || backends.length <= SHOWN) return backends.join(',');
+  return `${backends.slice(0, SHOWN).join(',')} + ${backends.length - SHOWN} more`;
+}
+
+function sum(counters: Readonly<Record<string, number>>, kind: string): number {
+  return Object.entries(counters).reduce((total, [why, count]) => (why.startsWith(kind) ? total + count : total), 0);
+}

@@ -1,0 +1,58 @@
+import type { Role } from '../kernel/devices.ts';
+import { LARGEST_MAP, type Sizes, stateNames } from '../kernel/sizes.ts';
+import type { AllocationRanges } from '../kube/allocate.ts';
+import { type Cidr, familyOf, parseCidr } from '../model/address.ts';
+import { tableNames } from '../plan/tables.ts';
+import { parsePairs, UsageError } from './usage.ts';
+
+/** `--service-cidr A,B`: at most one of each family. */
+export function parseServiceCidrs(text: string): Cidr[] {
+  const cidrs = text.split(',').map((part) => {
+    const cidr = parseCidr(part);
+    if (cidr === null) throw new UsageError(`--service-cidr ${part} is not ADDRESS/LENGTH`);
+    return cidr;
+  });
+  if (new Set(cidrs.map(({ address }) => familyOf(address))).size < cidrs.length) {
+    throw new UsageError(`--service-cidr ${text} names two ranges of one family`);
+  }
+  return cidrs;
+}
+
+/** `--node-port-range FIRST-LAST` */
+export function parseNodePorts(text: string): AllocationRanges['nodePorts'] {
+  const [, from, to] = /^(\d+)-(\d+)$/.exec(text) ?? [];
+  const [first, last] = [Number(from), Number(to)];
+  if (!(first >= 1 && first <= last && last <= 65535)) {
+    throw new UsageError(`--node-port-range ${text} is not FIRST-LAST, such as 30000-32767`);
+  }
+  return { first, last };
+}
+
+/** `--device NAME=pod|wire|none` */
+export function parseDevices(texts: readonly string[]): Map<string, Role> {
+  return new Map(
+    parsePairs('--device', texts).map(([name, role]) => {
+      if (role !== 'pod' && role !== 'wire' && role !== 'none') {
+        throw new UsageError(`--device ${name}=${role} is not one of pod, wire, none`);
+      }
+      return [name, role];
+    }),
+  );
+}
+
+/** `--map-size MAP=ROWS` */
+export function parseSizes(texts: readonly string[]): Partial<Sizes> {
+  const names = [...tableNames, ...stateNames].filter((name) => name !== 'switches');
+  const sizes: Record<string, number> = {};
+  for (const [name, value] of parsePairs('--map-size', texts)) {
+    if (!names.includes(name as (typeof names)[number])) {
+      throw new UsageError(`--map-size ${name}: there is no such map, but ${names.join(', ')}`);
+    }
+    const rows = Number(value);
+    if (!Number.isInteger(rows) || rows < 1 || rows > LARGEST_MAP) {
+      throw new UsageError(`--map-size ${name}=${value} is not a number of rows from 1 to ${LARGEST_MAP}`);
+    }
+    sizes[name] = rows;
+  }
+  return sizes;
+}

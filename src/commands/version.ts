@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+import { kernelRelease, libbpfVersion } from 'libbpf-ts';
+import type { Argv, CommandModule } from 'yargs';
+import { currentGeneration, pinDir } from '../kernel/pins.ts';
+import { defaultPinDir } from '../kernel/place.ts';
+import { layoutHash } from '../layout.gen.ts';
+
+export const command: CommandModule = {
+  command: 'version',
+  describe: 'of bpfsvc, the kernel, libbpf and what is loaded',
+  builder: (cli: Argv): Argv =>
+    cli
+      .usage('$0 version')
+      .option('pin-dir', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'where things are pinned',
+        defaultDescription: 'bpfsvc in the BPF filesystem',
+      })
+      .option('output', {
+        alias: 'o',
+        choices: ['text', 'json'] as const,
+        default: 'text' as const,
+        describe: 'for people or for programs',
+      })
+      .example('$0 version', '')
+      .example('$0 version -o json', ''),
+  handler: (args) => {
+    const facts = versions((args.pinDir as string | undefined) ?? defaultPinDir());
+    process.stdout.write(args.output === 'json' ? `${JSON.stringify(facts)}\n` : toText(facts));
+  },
+};
+
+function versions(pins: string): Record<string, string | null> {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  return {
+    bpfsvc: version,
+    kernel: kernelRelease().text,
+    libbpf: libbpfVersion().replace(/^v/, ''),
+    node: process.versions.node,
+    layout: layoutHash,
+    generation: currentGeneration(pinDir(pins)) ?? null,
+  };
+}
+
+function toText(facts: Record<string, string | null>): string {
+  return Object.entries(facts)
+    .map(([name, value]) => `${name.padEnd(12)}${value ?? 'none loaded'}\n`)
+    .join('');
+}

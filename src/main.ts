@@ -1,0 +1,75 @@
+import { BpfError } from 'libbpf-ts';
+import yargs, { type Argv, type CommandModule } from 'yargs';
+import { UsageError } from './commands/usage.ts';
+import { RefusedError, UnsupportedError } from './kernel/refused.ts';
+
+/** Each word is loaded only when it is typed: `dump` must not wait for a YAML parser. */
+const words: Record<string, { describe: string; load: () => Promise<{ command: CommandModule }> }> = {
+  run: { describe: "keep this node's kernel what the manifests say", load: () => import('./commands/run.ts') },
+  dump: { describe: 'what the kernel holds, with or without an agent', load: () => import('./commands/dump.ts') },
+  check: { describe: 'can this machine run it, and what would it do here', load: () => import('./commands/check.ts') },
+  unload: { describe: 'take everything away, and tell what was there', load: () => import('./commands/unload.ts') },
+  version: {
+    describe: 'of bpfsvc, the kernel, libbpf and what is loaded',
+    load: () => import('./commands/version.ts'),
+  },
+};
+
+const USAGE = 2;
+const FAILED = 1;
+
+async function main(words: readonly string[]): Promise<void> {
+  const cli = yargs(words)
+    .scriptName('bpfsvc')
+    .usage('$0 <command>\n\nKubernetes Services in eBPF, on any CNI that gives pods a veth and routes.')
+    .parserConfiguration({ 'duplicate-arguments-array': false })
+    .version(false)
+    .help('help')
+    .alias('help', 'h')
+    .strict()
+    .demandCommand(1, 'say what to do')
+    .recommendCommands()
+    .completion('completion', 'print a shell completion script')
+    .wrap(Math.min(120, process.stdout.columns ?? 100))
+    .epilogue('Exit codes: 0 done, 1 something was found or failed, 2 wrong usage.')
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? new UsageError(message);
+    });
+  await (await withCommand(cli, words)).parseAsync();
+}
+
+/** Registers every word by its description, and whole only the one that was typed. */
+async function withCommand(cli: Argv, typed: readonly string[]): Promise<Argv> {
+  const word = typed.find((argument) => argument in words);
+  for (const [name, { describe, load }] of Object.entries(words)) {
+    if (name === word) cli.command((await load()).command);
+    else cli.command(name, describe);
+  }
+  return cli;
+}
+
+/** One sentence for what a person can do something about; a stack for what they cannot. */
+function explain(error: unknown): { text: string; code: number } {
+  if (error instanceof UsageError) return { text: `${error.message}: see 'bpfsvc --help'`, code: USAGE };
+  if (error instanceof RefusedError || error instanceof UnsupportedError) return { text: error.message, code: FAILED };
+  if (!(error instanceof Error)) return { text: String(error), code: FAILED };
+  const code = 'code' in error ? error.code : undefined;
+  if (code === 'EPERM' || code === 'EACCES') return { text: `${error.message}: run bpfsvc as root`, code: FAILED };
+  if (error instanceof BpfError || error.name === 'ManifestError') return { text: error.message, code: FAILED };
+  return { text: `this is a fault of bpfsvc itself: ${error.stack}`, code: FAILED };
+}
+
+/* A reader that has seen enough, such as `head`, is not an error. */
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  const { text, code } = explain(error);
+  process.stderr.write(`bpfsvc: ${text}\n`);
+  process.exitCode = code;
+}
