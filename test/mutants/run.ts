@@ -1,0 +1,114 @@
+/**
+ * Puts each fault of list.ts into a copy of the tree, one at a time, and demands that its tests turn red.
+ *
+ *   node test/mutants/run.ts [PART-OF-A-NAME-OR-FILE...]
+ *
+ * Exit code 1 if a fault survives, does not apply or wrecks everything, or if the tests are red without any fault.
+ */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative, sep } from 'node:path';
+import { mutants } from './list.ts';
+import { applyMutant, type Mutant } from './mutant.ts';
+
+const root = join(import.meta.dirname, '../..');
+
+interface Outcome {
+  readonly passed: number;
+  /** Titles, without the file, which ava tells only if there are several. */
+  readonly red: readonly string[];
+  readonly output: string;
+}
+
+/** The tree with what is built, in a folder of its own. Packages are links, but for libbpf-ts, which is the copy's. */
+function copyTree(folder: string): void {
+  const left = new Set(['node_modules', '.git', 'bin']);
+  rmSync(folder, { recursive: true, force: true });
+  cpSync(root, folder, {
+    recursive: true,
+    preserveTimestamps: true, // else make builds everything again
+    filter: (path) => !left.has(relative(root, path).split(sep)[0] ?? ''),
+  });
+  const packages = join(folder, 'node_modules');
+  mkdirSync(packages);
+  for (const name of readdirSync(join(root, 'node_modules')))
+    symlinkSync(name === 'libbpf-ts' ? '../native' : join(root, 'node_modules', name), join(packages, name));
+}
+
+/** Throws with the compiler's words if it does not build. */
+function rebuild(folder: string, what: 'bpf' | 'native'): void {
+  const installed = ['-o', 'node_modules/.package-lock.json', '-o', 'build/.packages'];
+  const objects = readdirSync(join(folder, 'bpf')).filter((name) => name.endsWith('.bpf.c'));
+  const targets = objects.map((name) => `build/bpf/${name.replace(/c$/, 'o')}`);
+  const args = what === 'native' ? ['-C', 'native'] : [...installed, ...targets];
+  const { status, stderr } = spawnSync('make', args, { cwd: folder, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`does not build: ${stderr}`);
+}
+
+function runTests(folder: string, files: readonly string[]): Outcome {
+  const { stdout, stderr } = spawnSync('ava', ['--tap', ...files], {
+    cwd: folder,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 28,
+    env: { ...process.env, PATH: `${join(root, 'node_modules/.bin')}:${process.env.PATH}` },
+  });
+  const lines = stdout.split('\n');
+  return {
+    passed: lines.filter((line) => /^ok \d/.test(line)).length,
+    red: lines.filter((line) => /^not ok \d/.test(line)).map((line) => line.replace(/^not ok \d+ - (.* › )?/, '')),
+    output: stdout + stderr,
+  };
+}
+
+/** What became of one fault: the tests that it turned red, or why it does not count. */
+function tryMutant(
+  folder: string,
+  mutant: Mutant,
+  redBefore: ReadonlySet<string>,
+): { red: readonly string[] } | { fault: string } {
+  copyTree(folder);
+  try {
+    const path = join(folder, mutant.file);
+    writeFileSync(path, applyMutant(mutant, readFileSync(path, 'utf8')));
+    if (mutant.rebuild !== null) rebuild(folder, mutant.rebuild);
+  } catch (error) {
+    return { fault: error instanceof Error ? error.message : String(error) };
+  }
+  const { passed, red: redNow } = runTests(folder, mutant.tests);
+  const red = redNow.filter((title) => !redBefore.has(title));
+  if (red.length === 0) return { fault: passed === 0 ? 'no test ran' : 'SURVIVES' };
+  /* a program that is not even loaded says nothing about the test that should have noticed */
+  if (mutant.rebuild !== null && passed === 0) return { fault: 'wrecks everything: no test passes' };
+  return { red };
+}
+
+function main(parts: readonly string[]): boolean {
+  const wanted = mutants.filter(
+    ({ name, file }) => parts.length === 0 || parts.some((part) => name.includes(part) || file.includes(part)),
+  );
+  const folder = mkdtempSync(join(tmpdir(), 'mutants-'));
+  const cleanUp = () => rmSync(folder, { recursive: true, force: true });
+  process.on('exit', cleanUp);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
+
+  const tests = [...new Set(wanted.flatMap((mutant) => mutant.tests))].sort();
+  copyTree(folder);
+  const sound = runTests(folder, tests);
+  console.log(`without a fault: ${sound.passed} passed, ${sound.red.length} failed (${tests.join(' ')})`);
+  if (sound.red.length > 0 || sound.passed === 0) {
+    console.log(sound.red.length > 0 ? sound.red.map((title) => `  ✘ ${title}`).join('\n') : sound.output);
+  }
+
+  let noticed = 0;
+  for (const mutant of wanted) {
+    const result = tryMutant(folder, mutant, new Set(sound.red));
+    if ('red' in result) noticed++;
+    const verdict = 'red' in result ? `${result.red.length} red: ${result.red[0]}` : result.fault;
+    console.log(`${'red' in result ? '✔' : '✘'} ${mutant.file}: ${mutant.name}\n    ${verdict}`);
+  }
+  console.log(`\n${noticed} of ${wanted.length} faults noticed`);
+  return noticed === wanted.length && sound.passed > 0 && sound.red.length === 0;
+}
+
+process.exitCode = main(process.argv.slice(2)) ? 0 : 1;
