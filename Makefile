@@ -95,7 +95,8 @@ build/.packages: Makefile
 	@touch $@
 
 node_modules/.package-lock.json: package-lock.json package.json native/package.json | build/.packages
-	@npm ci --no-fund --no-audit --loglevel=error
+	@# not `npm ci`: it insists on binaries for platforms that some registries do not carry
+	@npm install --no-save --no-fund --no-audit --loglevel=error
 	@touch $@
 
 build/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile | setup
