@@ -1,6 +1,7 @@
 import { u32 } from '../layout.gen.ts';
 import { compileService, type Frontend, type Pool } from '../model/frontends.ts';
 import type { Problem } from '../model/service.ts';
+import { type Desired, emptyDesired } from './diff.ts';
 import { emptyIds, type Ids, idOf } from './ids.ts';
 import { heldFrontend, type Inventory, ownedBy, ownerOfId } from './inventory.ts';
 import {
@@ -10,18 +11,18 @@ import {
   encodeName,
   encodePool,
   protocolNumbers,
+  type Row,
   slotDigits,
   slotRows,
   switchesRow,
 } from './rows.ts';
 import { findPlaces, noSegment, type Places, type Segment, segmentKey } from './segments.ts';
-import { emptyTables, type TableName, type Tables } from './tables.ts';
+import type { TableName } from './tables.ts';
 import type { PlanOptions, World } from './world.ts';
 
 /** Desired rows in the making. Of `backends` only fresh slots: pools that are in the kernel already stay where they are. */
 export interface Draft {
-  readonly tables: Tables;
-  readonly owners: Record<TableName, Map<string, string>>;
+  readonly desired: Desired;
   readonly problems: Map<string, readonly Problem[]>;
   readonly places: Places;
   /** Ids that are not in the kernel yet. */
@@ -30,8 +31,7 @@ export interface Draft {
 
 export function emptyDraft(held: Inventory): Draft {
   return {
-    tables: emptyTables(),
-    owners: emptyTables(),
+    desired: emptyDesired(),
     problems: new Map(),
     places: findPlaces(held.segments),
     ids: emptyIds(),
@@ -40,8 +40,9 @@ export function emptyDraft(held: Inventory): Draft {
 
 /** Adds the rows of the node itself: few, so every plan looks at all of them. */
 export function draftNode(draft: Draft, world: World): void {
-  for (const [key, value] of world.serviceCidrs.map(cidrRow)) draft.tables.service_cidrs.set(key, value);
-  draft.tables.switches.set(...switchesRow(world.node, world.podsAtTc));
+  const cidrs = new Map(world.serviceCidrs.map(cidrRow));
+  for (const row of cidrs) put(draft, 'service_cidrs', row, '');
+  put(draft, 'switches', switchesRow(world.node, world.podsAtTc), '');
   draft.problems.set('', []);
 }
 
@@ -55,16 +56,17 @@ export function draftService(draft: Draft, world: World, held: Inventory, name: 
   const compiled = compileService(service, world.endpoints.get(name) ?? new Map(), world.node, held.claims);
   draft.problems.set(name, compiled.problems);
   const known = knownPools(held, name);
+  const named = new Set<number>();
   for (const frontend of compiled.frontends) {
     const key = encodeFrontendKey(frontend);
     if (options.holdDeletes && isSomebodysUnheardOf(held, world, key)) continue;
     const { port } = frontend;
     const id = idOf(held.ids, draft.ids, { owner: name, port: port.name, protocol: protocolNumbers[port.protocol] });
-    const idKey = u32.encode(id);
-    if (!draft.tables.names.has(idKey)) put(draft, 'names', idKey, encodeName(service, port), name);
+    if (!named.has(id)) put(draft, 'names', [u32.encode(id), encodeName(service, port)], name);
+    named.add(id);
     const [any, local] = poolsOf(frontend).map((pool) => place(draft, known, pool, name));
     const row = encodeFrontend(key, frontend, id, any ?? noSegment, local ?? noSegment);
-    put(draft, 'frontends', key, row, name);
+    put(draft, 'frontends', [key, row], name);
   }
 }
 
@@ -91,14 +93,13 @@ function place(draft: Draft, known: Map<string, Segment>, pool: Pool, owner: str
   const there = known.get(content);
   if (there !== undefined) return there;
   const fresh = draft.places.take(content.length / slotDigits);
-  for (const [key, value] of slotRows(fresh, content)) put(draft, 'backends', key, value, owner);
+  for (const row of slotRows(fresh, content)) put(draft, 'backends', row, owner);
   known.set(content, fresh);
   return fresh;
 }
 
-function put(draft: Draft, table: TableName, key: string, value: string, owner: string): void {
-  draft.tables[table].set(key, value);
-  draft.owners[table].set(key, owner);
+function put(draft: Draft, table: TableName, [key, value]: Row, owner: string): void {
+  draft.desired[table].push({ op: 'set', table, key, value, owner });
 }
 
 /** While the listing is incomplete, a row may be of a senior Service that is not listed yet. */

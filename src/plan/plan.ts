@@ -45,7 +45,7 @@ export function makePlan(
   for (const name of names) draftService(draft, world, held, name, options);
   draftNode(draft, world);
   const actual = scope === 'all' ? held.rows : rowsOf(held, names, draft);
-  const changes = diff(draft.tables, actual, (table, key) => ownerOf(draft, held, table, key));
+  const changes = diff(draft.desired, actual, (table, key) => holderOf(held, table, key));
   const steps = options.holdDeletes ? changes.filter((step) => step.op === 'set') : withoutEarly(changes, held);
   const required = requiredRows(steps, held, draft);
   return {
@@ -67,15 +67,12 @@ function rowsOf(held: Inventory, names: readonly string[], draft: Draft): Tables
   };
   for (const table of ['names', 'frontends'] as const) {
     for (const name of names) for (const key of ownedBy(held, name)[table]) copy(table, key);
-    for (const key of draft.tables[table].keys()) copy(table, key);
+    for (const { key } of draft.desired[table]) copy(table, key);
   }
   return rows;
 }
 
-/** Of a row that is wanted: who wants it; of one that is not: who held it. */
-function ownerOf(draft: Draft, held: Inventory, table: TableName, key: string): string {
-  const wanted = draft.owners[table].get(key);
-  if (wanted !== undefined) return wanted;
+function holderOf(held: Inventory, table: TableName, key: string): string {
   if (table === 'names') return ownerOfId(held, u32.decode(key));
   return table === 'frontends' ? ownerOfId(held, heldFrontend(held, key)?.servicePort ?? 0) : '';
 }

@@ -8,17 +8,26 @@ export type Rows = Map<string, string>;
 /** Desired or actual, the same type. */
 export type Tables = Record<TableName, Rows>;
 
-/** Set or delete one row. `owner` is the Service ('ns/name') or '' for rows of the node itself: when one of an owner's
- * steps is refused, its later ones are not tried, so that nothing points at what is not there. */
-export type Step =
-  | {
-      readonly op: 'set';
-      readonly table: TableName;
-      readonly key: string;
-      readonly value: string;
-      readonly owner: string;
-    }
-  | { readonly op: 'delete'; readonly table: TableName; readonly key: string; readonly owner: string };
+/**
+ * Set or delete one row. `owner` is the Service ('ns/name') or '' for rows of the node itself: when one of an owner's
+ * steps is refused, its later ones are not tried, so that nothing points at what is not there.
+ */
+export type Step = SetStep | DeleteStep;
+
+export interface SetStep {
+  readonly op: 'set';
+  readonly table: TableName;
+  readonly key: string;
+  readonly value: string;
+  readonly owner: string;
+}
+
+export interface DeleteStep {
+  readonly op: 'delete';
+  readonly table: TableName;
+  readonly key: string;
+  readonly owner: string;
+}
 
 export function emptyTables(): Tables {
   return {
