@@ -23,8 +23,7 @@ export function servicesInScope(world: World, held: Inventory, scope: Scope): re
     for (const affected of noteClaims(world, held, name)) names.add(affected);
     if (!isAll) addHolders(names, held, held.claims.services.get(name));
   }
-  for (const id of held.idle) names.add(ownerOfId(held, id));
-  for (const name of names) for (const key of ownedBy(held, name).frontends) addOwner(names, held, key);
+  if (!isAll) addEntangled(names, held);
   names.delete('');
   return [...names].sort();
 }
@@ -53,6 +52,11 @@ function addHolders(names: Set<string>, held: Inventory, service: Service | unde
 function holderOf(held: Inventory, key: FrontendKey): string {
   const row = heldFrontend(held, frontendKey.encode(key));
   return row === null ? '' : ownerOfId(held, row.servicePort);
+}
+
+function addEntangled(names: Set<string>, held: Inventory): void {
+  for (const id of held.idle) names.add(ownerOfId(held, id));
+  for (const name of names) for (const key of ownedBy(held, name).frontends) addOwner(names, held, key);
 }
 
 /** Who owns the frontend now must be looked at before it is deleted in the name of who holds it. */
