@@ -122,19 +122,26 @@ function problemsOf(name: string, { line, content }: Chunk): Problem[] {
   return problems;
 }
 
-/** An object that became unusable by this edit stays as it last was. */
+/** An object that this edit made unusable stays as it last was. One whose name was lost may be any that is missing now. */
 function entriesOf(chunks: readonly Chunk[], last: ManifestFile, problems: Problem[]): readonly ManifestEntry[] {
   const entries: ManifestEntry[] = [];
+  const before = new Map(last.entries.map((entry) => [objectKey(entry.object), entry]));
+  const keep = (key: string, entry: ManifestEntry) => {
+    entries.push(entry);
+    problems.push({ object: key, reason: 'its last good state stays in use' });
+  };
   for (const { line, content } of chunks) {
     for (const { objects, refused } of content.readings) {
       for (const object of objects) entries.push({ object, line });
       for (const key of refused) {
-        const before = last.entries.findLast(({ object }) => objectKey(object) === key);
-        if (before === undefined) continue;
-        entries.push(before);
-        problems.push({ object: key, reason: 'its last good state stays in use' });
+        const entry = before.get(key);
+        if (entry !== undefined) keep(key, entry);
       }
     }
+  }
+  if (chunks.some(({ content }) => content.readings.some(({ nameless }) => nameless))) {
+    for (const { object } of entries) before.delete(objectKey(object));
+    for (const [key, entry] of before) keep(key, entry);
   }
   return entries;
 }

@@ -10,6 +10,8 @@ import { objectKey, objectName } from './objects.ts';
 import { readService, requestOf, whyNotOurs } from './services.ts';
 import { readEndpoints } from './slices.ts';
 
+export type { KubeNode } from './nodes.ts';
+
 export interface ParseSettings {
   /** Only Services with this value of the label service.kubernetes.io/service-proxy-name are ours; null: only those without it. */
   readonly serviceProxyName: string | null;

@@ -8,6 +8,8 @@ export interface Reading {
   readonly objects: readonly KubeObject[];
   /** Keys of objects that were there but cannot be used: whoever has an older state of them may keep it. */
   readonly refused: readonly string[];
+  /** There was an object of ours whose name cannot be told. */
+  readonly nameless: boolean;
   readonly problems: readonly Problem[];
   /** Why it is no Kubernetes object at all; null if it is one, of whatever kind. */
   readonly foreign: string | null;
@@ -26,7 +28,7 @@ const namePattern = /^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$/;
  * must not vanish. `value` may be changed: bad items are taken out of its lists.
  */
 export function readObjects(value: unknown): Reading {
-  const reading = { objects: [] as KubeObject[], refused: [] as string[], problems: [] as Problem[] };
+  const reading: Collected = { objects: [], refused: [], nameless: false, problems: [] };
   const foreign = value === null || value === undefined ? null : collect(value, '', 0, reading);
   return { ...reading, foreign };
 }
@@ -34,6 +36,7 @@ export function readObjects(value: unknown): Reading {
 interface Collected {
   objects: KubeObject[];
   refused: string[];
+  nameless: boolean;
   problems: Problem[];
 }
 
@@ -73,9 +76,10 @@ function collectObject(fields: Record<string, unknown>, kind: Kind, into: Collec
   const problem = (reason: string) => into.problems.push({ object: name === '' ? `${kind} (no name)` : key, reason });
   const nameFault = faultOfName(name, kind === 'Service' ? maxLabel : maxName);
   const namespaceFault = kinds[kind].namespaced ? faultOfName(namespace, maxLabel) : null;
-  if (nameFault !== null) problem(`metadata.name ${nameFault}`);
-  else if (namespaceFault !== null) problem(`metadata.namespace ${namespaceFault}`);
-  else {
+  if (nameFault !== null || namespaceFault !== null) {
+    problem(nameFault === null ? `metadata.namespace ${namespaceFault}` : `metadata.name ${nameFault}`);
+    into.nameless = true;
+  } else {
     const object = validate(fields, kind, problem);
     if (object === null) into.refused.push(key);
     else into.objects.push({ ...object, metadata: { ...object.metadata, name, namespace } });
