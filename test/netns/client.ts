@@ -108,7 +108,7 @@ async function obey(command: Command): Promise<void> {
     reply({ id, answer: await conversation.ask() });
   } else if (command.do === 'ask') {
     reply({ id, answer: await (conversations.get(command.of) as Conversation).ask() });
-  } else {
+  } else if (command.do === 'close') {
     conversations.get(command.of)?.close();
     await streams.get(command.of)?.();
     reply({ id });
