@@ -177,6 +177,7 @@ static struct filter *make(napi_env env, napi_value *values, const char *call, v
 	if (!filter)
 		return NULL;
 	filter->program = -1;
+	task_in_netns(&filter->task); /* the socket is there anyway, but a device's name is not */
 	filter->fd = netlink_open(0);
 	if (filter->fd < 0) {
 		fail(env, errno, call, "netlink", NULL);

@@ -1,0 +1,16 @@
+import test from 'ava';
+import { run, turnsDuring } from './fixtures/playground.ts';
+import { kernelRelease, libbpfVersion, possibleCpus, synchronizeRcu } from './index.ts';
+
+test('synchronizeRcu() waits off the event loop', async (t) => {
+  t.true((await turnsDuring(Promise.all([synchronizeRcu(), synchronizeRcu()]))) > 0);
+});
+
+test('the kernel and libbpf tell who they are', (t) => {
+  const { text, major, minor } = kernelRelease();
+  t.true(run('uname', '-r').startsWith(text));
+  t.true(text.startsWith(`${major}.${minor}.`) && major >= 6);
+  t.regex(libbpfVersion(), /^v\d+\.\d+/);
+  const [, last] = run('cat', '/sys/devices/system/cpu/possible').trim().split('-');
+  t.is(possibleCpus, Number(last ?? 0) + 1);
+});

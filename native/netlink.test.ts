@@ -1,0 +1,302 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import test from 'ava';
+import { enterNewNetns, ipJson, makeVeth, run, turnsDuring, uniqueName, until } from './fixtures/playground.ts';
+import { type NetChange, type NetLink, type NetRoute, NetWatch, netAddresses, netLinks, netRoutes } from './index.ts';
+
+const netns = enterNewNetns();
+const elsewhere = uniqueName('libbpfts');
+test.after.always(() => {
+  netns[Symbol.dispose]();
+  run('ip', 'netns', 'del', elsewhere);
+});
+test.before(() => {
+  run('ip', 'netns', 'add', elsewhere);
+  run('ip', 'link', 'set', 'lo', 'up');
+});
+
+/** Many `ip` commands at once. */
+function batch(lines: string[]): void {
+  execFileSync('ip', ['-batch', '-'], { input: lines.join('\n') });
+}
+
+function spawnIpBatch(lines: string[]): ChildProcess {
+  const child = spawn('ip', ['-batch', '-'], { stdio: ['pipe', 'ignore', 'inherit'] });
+  child.stdin.end(lines.join('\n'));
+  return child;
+}
+
+async function linkOf(name: string): Promise<NetLink> {
+  const link = (await netLinks()).find((link) => link.name === name);
+  if (!link) throw new Error(`${name} is not there`);
+  return link;
+}
+
+interface IpLink {
+  ifindex: number;
+  ifname: string;
+  flags: string[];
+  mtu: number;
+  qdisc: string;
+  address?: string;
+  master?: string;
+  link_index?: number;
+  link_netnsid?: number;
+  link?: string;
+  linkinfo?: { info_kind?: string };
+}
+
+test.serial('netLinks() agrees with ip on every kind of device', async (t) => {
+  const { name, peer } = await makeVeth();
+  batch([
+    'link add lbr0 type bridge',
+    `link set ${name} master lbr0`,
+    `link add link ${peer} name lmacvlan type macvlan mode bridge`,
+    'link add lvxlan type vxlan id 7 dstport 4789 dev lo',
+    'link add lplain mtu 1400 type ifb',
+    'tuntap add ltun mode tun',
+    `link add lfar0 type veth peer name lfar1 netns ${elsewhere}`,
+  ]);
+  const ours = await netLinks();
+  const theirs = ipJson<IpLink>('-d', 'link', 'show');
+  const indexOf = (ifname: string | undefined) => theirs.find((link) => link.ifname === ifname)?.ifindex ?? 0;
+  t.deepEqual(
+    ours.map(({ ifindex, name, kind, up, mtu, master, parent, linkNetnsid, qdisc }) => {
+      return { ifindex, name, kind, up, mtu, master, parent, linkNetnsid, qdisc };
+    }),
+    theirs.map((link) => ({
+      ifindex: link.ifindex,
+      name: link.ifname,
+      kind: link.linkinfo?.info_kind ?? '',
+      up: link.flags.includes('UP'),
+      mtu: link.mtu,
+      master: indexOf(link.master),
+      parent: link.link_index ?? indexOf(link.link),
+      linkNetnsid: link.link_netnsid,
+      qdisc: link.qdisc,
+    })),
+  );
+  const ethernet = theirs.filter((link) => /^([0-9a-f]{2}:){5}/.test(link.address ?? ''));
+  for (const { ifindex, address } of ethernet) t.is(ours.find((link) => link.ifindex === ifindex)?.address, address);
+});
+
+test.serial('netLinks() tells a bridge, a device on another, a peer far away and one without an address', async (t) => {
+  t.is((await linkOf('lbr0')).kind, 'bridge');
+  t.is((await linkOf('lmacvlan')).kind, 'macvlan');
+  const far = await linkOf('lfar0');
+  t.is(far.kind, 'veth');
+  t.is(typeof far.linkNetnsid, 'number');
+  t.deepEqual([(await linkOf('lo')).type, (await linkOf('ltun')).type, far.type], [772, 65534, 1]);
+  t.is((await linkOf('ltun')).address, '');
+});
+
+test.serial('netAddresses() agrees with ip in both families', async (t) => {
+  batch([
+    'link set lplain up',
+    'address add 192.0.2.7/24 dev lplain',
+    'address add 192.0.2.8 peer 192.0.2.9/30 dev lplain',
+    'address add 2001:db8::7/64 dev lplain nodad',
+    'address add 10.0.0.1/32 scope link dev lo',
+  ]);
+  interface IpAddress {
+    ifindex: number;
+    addr_info: { family: string; local: string; prefixlen: number; scope: string }[];
+  }
+  const scopes: Record<string, number> = { global: 0, link: 253, host: 254 };
+  const theirs = ipJson<IpAddress>('address', 'show').flatMap(({ ifindex, addr_info }) =>
+    addr_info.map(({ family, local, prefixlen, scope }) => {
+      return {
+        ifindex,
+        family: family === 'inet' ? 4 : 6,
+        address: local,
+        prefixLength: prefixlen,
+        scope: scopes[scope],
+      };
+    }),
+  );
+  const ours = (await netAddresses()).map(({ flags: _, ...rest }) => rest);
+  const sorted = (rows: object[]) => rows.map((row) => JSON.stringify(row)).sort();
+  t.deepEqual(sorted(ours), sorted(theirs));
+  t.true(ours.some(({ address }) => address === '192.0.2.8'));
+});
+
+interface IpRoute {
+  type?: string;
+  dst: string;
+  gateway?: string;
+  via?: { host: string };
+  dev?: string;
+  protocol: string;
+  scope?: string;
+  metric?: number;
+  prefsrc?: string;
+  table?: string;
+  nexthops?: { dev: string; gateway?: string }[];
+}
+
+/** One line per route, from either side. */
+function ourRoute(route: NetRoute, links: NetLink[]): string {
+  const name = (ifindex: number) => links.find((link) => link.ifindex === ifindex)?.name;
+  const { destination, prefixLength, gateway, source, ifindexes, table, priority, family } = route;
+  return JSON.stringify([
+    family,
+    destination ? `${destination}/${prefixLength}` : 'default',
+    gateway,
+    source,
+    ifindexes.map(name),
+    table,
+    priority,
+  ]);
+}
+
+function theirRoute(route: IpRoute, family: 4 | 6): string {
+  const tables: Record<string, number> = { main: 254, local: 255 };
+  const full =
+    route.dst === 'default' || route.dst.includes('/') ? route.dst : `${route.dst}/${family === 4 ? 32 : 128}`;
+  const first = route.nexthops?.[0];
+  return JSON.stringify([
+    family,
+    full,
+    route.gateway ?? route.via?.host ?? first?.gateway,
+    route.prefsrc,
+    route.nexthops?.map(({ dev }) => dev) ?? (route.dev ? [route.dev] : []),
+    tables[route.table ?? 'main'] ?? Number(route.table),
+    route.metric ?? 0,
+  ]);
+}
+
+test.serial('netRoutes() agrees with ip: both families, all tables, all kinds', async (t) => {
+  batch([
+    'link add lplain2 up type ifb',
+    'address add 198.51.100.1/24 dev lplain2',
+    'address add 2001:db8:2::1/64 dev lplain2 nodad',
+    'route add default via 192.0.2.1 dev lplain',
+    'route add 203.0.113.0/24 via 198.51.100.9 src 192.0.2.7 metric 50',
+    'route add 203.0.113.7/32 dev lplain table 1234',
+    'route add blackhole 10.9.0.0/16',
+    'route add unreachable 10.8.0.0/16',
+    'route add 10.7.0.0/16 nexthop via 192.0.2.1 dev lplain nexthop via 198.51.100.2 dev lplain2 weight 3',
+    'route add 10.6.0.0/16 via inet6 2001:db8::1 dev lplain',
+    'route add default via 2001:db8::1 dev lplain',
+    'route add 2001:db8:7::/48 nexthop via 2001:db8::1 dev lplain nexthop via 2001:db8:2::2 dev lplain2',
+    'route add 2001:db8:8::/48 dev lplain2 table 77 metric 5',
+  ]);
+  const [routes, links] = await Promise.all([netRoutes(), netLinks()]);
+  for (const family of [4, 6] as const) {
+    // ip gives the kernel's own entry for multicast a table but no type that would tell it from others.
+    const theirs = ipJson<IpRoute>(`-${family}`, 'route', 'show', 'table', 'all').map((r) => theirRoute(r, family));
+    const ours = routes.filter((route) => route.family === family).map((route) => ourRoute(route, links));
+    t.deepEqual(ours.sort(), theirs.sort());
+  }
+});
+
+test.serial('netRoutes() tells the kinds and the first of several nexthops', async (t) => {
+  const routes = await netRoutes();
+  const to = (destination: string) => routes.find((route) => route.destination === destination) as NetRoute;
+  const dummy = (await linkOf('lplain')).ifindex;
+  const dummy2 = (await linkOf('lplain2')).ifindex;
+  t.is(to('10.9.0.0').type, 6);
+  t.deepEqual(to('10.9.0.0').ifindexes, []);
+  t.is(to('10.9.0.0').ifindex, 0);
+  t.is(to('10.8.0.0').type, 7);
+  t.deepEqual(to('10.7.0.0').ifindexes, [dummy, dummy2]);
+  t.is(to('10.7.0.0').ifindex, dummy);
+  t.is(to('10.7.0.0').gateway, '192.0.2.1');
+  t.is(to('10.6.0.0').gateway, '2001:db8::1');
+  t.is(to('203.0.113.0').source, '192.0.2.7');
+  t.is(to('203.0.113.0').priority, 50);
+  t.is(to('203.0.113.7').table, 1234);
+  const defaults = routes.filter((route) => route.destination === '' && route.table === 254);
+  t.deepEqual(
+    defaults.map(({ family, gateway }) => [family, gateway]),
+    [
+      [4, '192.0.2.1'],
+      [6, '2001:db8::1'],
+    ],
+  );
+});
+
+test.serial('10,000 routes come whole, and asking for them is off the loop', async (t) => {
+  const before = (await netRoutes()).length;
+  batch(
+    Array.from(
+      { length: 10_000 },
+      (_, i) => `route add 10.${100 + (i >> 12)}.${(i >> 4) & 255}.${(i & 15) << 4}/28 dev lplain`,
+    ),
+  );
+  const asking = netRoutes();
+  t.true((await turnsDuring(asking)) > 0);
+  const routes = await asking;
+  t.is(routes.length, before + 10_000);
+  t.is(new Set(routes.map((route) => JSON.stringify(route))).size, routes.length);
+});
+
+test.serial('1,000 links come whole', async (t) => {
+  const before = (await netLinks()).length;
+  batch(Array.from({ length: 1000 }, (_, i) => `link add lmany${i} type ifb`));
+  const links = await netLinks();
+  t.is(links.length, before + 1000);
+  t.is(new Set(links.map((link) => link.name)).size, links.length);
+});
+
+test.serial('netLinks() while links come and go has each one that stays, once', async (t) => {
+  const staying = (await netLinks()).map(({ name }) => name);
+  const churn = spawnIpBatch(Array.from({ length: 40 }, (_, i) => (i % 2 ? 'link del lgo' : 'link add lgo type ifb')));
+  while (churn.exitCode === null) {
+    const links = (await netLinks()).map(({ name }) => name).filter((name) => name !== 'lgo');
+    t.deepEqual(links, staying);
+  }
+});
+
+/** Each change by itself, since a watch tells together what came together. */
+async function changesBy(change: () => unknown, enough: (seen: NetChange[]) => boolean): Promise<NetChange[]> {
+  const seen: NetChange[] = [];
+  using _watch = new NetWatch((what) => seen.push(what));
+  change();
+  await until(() => enough(seen));
+  return seen;
+}
+
+test.serial('NetWatch tells what changed', async (t) => {
+  const cases: [string, string[], NetChange][] = [
+    ['a link comes', ['link', 'add', 'lwatched', 'type', 'ifb'], 'link'],
+    ['a link goes up', ['link', 'set', 'lwatched', 'up'], 'link'],
+    ['an IPv4 address comes', ['address', 'add', '10.1.2.3/24', 'dev', 'lwatched'], 'address'],
+    ['an IPv6 address comes', ['address', 'add', '2001:db8:9::1/64', 'dev', 'lwatched', 'nodad'], 'address'],
+    ['an IPv4 route comes', ['route', 'add', '10.44.0.0/16', 'dev', 'lwatched'], 'route'],
+    ['an IPv6 route comes', ['route', 'add', '2001:db8:a::/48', 'dev', 'lwatched'], 'route'],
+    ['a route goes', ['route', 'del', '10.44.0.0/16', 'dev', 'lwatched'], 'route'],
+    ['a link goes', ['link', 'del', 'lwatched'], 'link'],
+  ];
+  for (const [title, args, expected] of cases) {
+    const seen = await changesBy(
+      () => run('ip', ...args),
+      (all) => all.includes(expected),
+    );
+    t.true(seen.includes(expected), title);
+    t.false(seen.includes('overrun'), title);
+  }
+});
+
+test.serial('NetWatch says when it has lost changes, and goes on', async (t) => {
+  const flood = Array.from({ length: 4000 }, (_, i) => `link set lplain mtu ${1000 + (i % 300)}`);
+  const seen = await changesBy(
+    () => batch(flood),
+    (all) => all.includes('overrun'),
+  );
+  t.true(seen.includes('overrun'));
+});
+
+test.serial('NetWatch is silent once it is closed, from within its callback too', async (t) => {
+  let calls = 0;
+  const watch: NetWatch = new NetWatch(() => {
+    calls += 1;
+    watch.close();
+  });
+  const seen = await changesBy(
+    () => run('ip', 'address', 'add', '10.1.3.3/24', 'dev', 'lplain'),
+    (all) => all.includes('route'),
+  );
+  t.true(seen.length >= 2);
+  t.is(calls, 1);
+  watch.close();
+});

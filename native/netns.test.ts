@@ -1,0 +1,24 @@
+import test from 'ava';
+import { enterNewNetns, refusal, run } from './fixtures/playground.ts';
+import { netLinks, netnsCookie, setNetns } from './index.ts';
+
+test.serial('setNetns() moves this thread, and worker calls act where they were asked', async (t) => {
+  const home = netnsCookie();
+  const before = (await netLinks()).length;
+  {
+    using _netns = enterNewNetns();
+    t.not(netnsCookie(), home);
+    t.deepEqual(
+      (await netLinks()).map(({ name }) => name),
+      ['lo'],
+    );
+    t.regex(run('ip', '-br', 'link'), /^lo .*\n$/);
+  }
+  t.is(netnsCookie(), home);
+  t.is((await netLinks()).length, before);
+});
+
+test('setNetns() of something else says so', (t) => {
+  t.is(refusal(() => setNetns('/run/netns/not-there')).code, 'ENOENT');
+  t.is(refusal(() => setNetns('/proc/self/status')).code, 'EINVAL');
+});
