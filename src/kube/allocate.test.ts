@@ -69,7 +69,7 @@ test('allocate() keeps clear of written nodePorts and says when there is none le
   const requests = [
     request('a/a', { wantedFamilies: [], wantedPorts: [443, 80] }),
     request('b/b', { wantedFamilies: [], wantedPorts: [80] }),
-    request('c/c', { wantedFamilies: [], nodePorts: [30001, 80] }),
+    request('c/c', { wantedFamilies: [], nodePorts: [30001, 80, 40000] }),
   ];
   const { grants, problems } = allocate(requests, rangesOf([], 30000, 30002));
   t.deepEqual([...(grants.get('a/a')?.nodePorts.values() ?? [])].sort(), [30000, 30002]);

@@ -22,6 +22,11 @@ for (const [name, text, names] of [
   ['content on the line of the separator', '--- {apiVersion: v1, kind: Service, metadata: {name: a}}\n', ['a']],
   ['an end mark', `${service('a')}...\n---\n${service('b')}...\n`, ['a', 'b']],
   ['a directive', `%YAML 1.2\n---\n${service('a')}---\n${service('b')}`, ['a', 'b']],
+  [
+    'a directive that the document needs',
+    `%TAG !k! tag:yaml.org,2002:\n---\napiVersion: v1\nkind: !k!str Service\nmetadata: {name: a}\n`,
+    ['a'],
+  ],
   ['carriage returns', `${service('a')}---\n${service('b')}`.replaceAll('\n', '\r\n'), ['a', 'b']],
   ['JSON', '{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}}', ['a']],
   ['JSON behind a separator', '---\n{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}}\n', ['a']],

@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 const quietMs = 100;
 /** But no later than this after the first change. */
 const patienceMs = 3000;
+
 /** Folders in which a change may concern us: path by identity, since another folder may take the path. */
 export type Folders = ReadonlyMap<string, string>;
 

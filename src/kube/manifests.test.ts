@@ -12,17 +12,20 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { faultOf } from './manifest-file.ts';
+import { faultOf, readManifestFile } from './manifest-file.ts';
 import { ManifestError, type ManifestSnapshot, readManifests, watchManifests } from './manifests.ts';
 
 function service(name: string, port = 80): string {
   return `apiVersion: v1\nkind: Service\nmetadata:\n  name: ${name}\nspec:\n  ports:\n  - port: ${port}\n`;
 }
 
-/** A folder of its own with these files in it. */
+/** A folder with these files in it, in a folder of its own: events of the other tests must not help. */
 function folder(t: ExecutionContext, files: Record<string, string>): string {
-  const path = mkdtempSync(join(tmpdir(), 'bpfsvc-manifests-'));
-  t.teardown(() => rmSync(path, { recursive: true, force: true }));
+  const parent = mkdtempSync(join(tmpdir(), 'bpfsvc-manifests-'));
+  t.teardown(() => rmSync(parent, { recursive: true, force: true }));
+  const path = join(parent, 'folder');
+  chmodSync(parent, 0o755);
+  mkdirSync(path);
   for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text);
   return path;
 }
@@ -43,14 +46,21 @@ function ports({ objects }: ManifestSnapshot): string[] {
   });
 }
 
+/** No poll that could find what a file event should have told. */
+const never = 2 ** 31 - 1;
+
 /** Watches `path`; `until` waits for a snapshot that is as asked, the last one if it is. */
-async function watching(t: ExecutionContext, path: string) {
+async function watching(t: ExecutionContext, path: string, pollMs = never) {
   const seen: ManifestSnapshot[] = [];
   let wake = () => {};
-  const source = await watchManifests(path, (snapshot) => {
-    seen.push(snapshot);
-    wake();
-  });
+  const source = await watchManifests(
+    path,
+    (snapshot) => {
+      seen.push(snapshot);
+      wake();
+    },
+    pollMs,
+  );
   t.teardown(() => source.close());
   return {
     seen,
@@ -325,6 +335,45 @@ test('watchManifests() a path that goes away is a Problem, and is taken up again
   t.deepEqual(problems(gone), [`manifests: ${path} does not exist: what was last read stays in use`]);
   writeFileSync(path, service('web', 81));
   t.deepEqual(ports(await until((snapshot) => snapshot.problems.length === 0)), ['web:81']);
+});
+
+test('watchManifests() a folder that goes away is a Problem, and is taken up again when it is back', async (t) => {
+  const path = join(folder(t, {}), 'live');
+  const fill = (port: number) => {
+    mkdirSync(path);
+    writeFileSync(join(path, 'web.yaml'), service('web', port));
+  };
+  fill(80);
+  const { until } = await watching(t, path);
+  rmSync(path, { recursive: true });
+  t.deepEqual(ports(await until((snapshot) => problems(snapshot).join().includes('does not exist'))), ['web:80']);
+  fill(81);
+  t.deepEqual(ports(await until((snapshot) => snapshot.problems.length === 0)), ['web:81']);
+});
+
+test('watchManifests() polls for what file events do not tell', async (t) => {
+  const elsewhere = folder(t, {});
+  const path = folder(t, {});
+  for (const n of [81, 82]) {
+    mkdirSync(join(elsewhere, `v${n}`));
+    writeFileSync(join(elsewhere, `v${n}`, 'web.yaml'), service('web', n));
+    symlinkSync(`v${n}`, join(elsewhere, `hop${n}`));
+  }
+  renameSync(join(elsewhere, 'hop81'), join(elsewhere, 'hop'));
+  symlinkSync(join(elsewhere, 'hop', 'web.yaml'), join(path, 'web.yaml'));
+  const { until } = await watching(t, path, 200);
+  renameSync(join(elsewhere, 'hop82'), join(elsewhere, 'hop'));
+  await until((snapshot) => ports(snapshot).join() === 'web:82');
+  t.pass();
+});
+
+test('readManifestFile() says the same values again if the content is the same, and looks twice soon after a change', async (t) => {
+  const path = join(folder(t, { 'web.yaml': service('web') }), 'web.yaml');
+  const first = await readManifestFile('web.yaml', path, null);
+  writeFileSync(path, service('web'));
+  const second = await readManifestFile('web.yaml', path, first);
+  t.is(second.entries, first.entries);
+  t.is(second.signature, '', 'a file that changed a moment ago is read again');
 });
 
 test('watchManifests() tells nothing after close()', async (t) => {

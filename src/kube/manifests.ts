@@ -26,7 +26,7 @@ export class ManifestError extends Error {
 }
 
 /** For what file events do not tell: network file systems, inotify exhausted. */
-const pollMs = 10_000;
+const defaultPollMs = 10_000;
 
 const extensions = /\.(yaml|yml|json)$/;
 
@@ -44,6 +44,7 @@ export async function readManifests(path: string): Promise<ManifestSnapshot> {
 export async function watchManifests(
   path: string,
   onChange: (snapshot: ManifestSnapshot) => void,
+  pollMs: number = defaultPollMs,
 ): Promise<ManifestSource> {
   let last = await scan(path, null);
   let closed = false;
