@@ -139,6 +139,12 @@ for (const how of ['terminate', 'exit', 'busy'])
     await ended;
   });
 
+test('what a callback throws is an uncaught exception of its thread', async (t) => {
+  const worker = new Worker(new URL('./fixtures/dying-worker.ts', import.meta.url), { workerData: 'throw' });
+  const error: Error = await new Promise((resolve) => worker.once('error', resolve));
+  t.is(error.message, 'thrown by a callback');
+});
+
 test('without the compiled part the error says what to type', (t) => {
   const copy = mkdtempSync(join(tmpdir(), 'libbpf-ts-unbuilt-'));
   t.teardown(() => rmSync(copy, { recursive: true }));

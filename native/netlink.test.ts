@@ -216,18 +216,15 @@ test.serial('netRoutes() tells the kinds and the first of several nexthops', asy
 });
 
 test.serial('10,000 routes come whole, and asking for them is off the loop', async (t) => {
-  const before = (await netRoutes()).length;
-  batch(
-    Array.from(
-      { length: 10_000 },
-      (_, i) => `route add 10.${100 + (i >> 12)}.${(i >> 4) & 255}.${(i & 15) << 4}/28 dev lplain`,
-    ),
+  const destinations = Array.from(
+    { length: 10_000 },
+    (_, i) => `10.${100 + (i >> 12)}.${(i >> 4) & 255}.${(i & 15) << 4}`,
   );
+  batch(destinations.map((destination) => `route add ${destination}/28 dev lplain`));
   const asking = netRoutes();
   t.true((await turnsDuring(asking)) > 0);
-  const routes = await asking;
-  t.is(routes.length, before + 10_000);
-  t.is(new Set(routes.map((route) => JSON.stringify(route))).size, routes.length);
+  const ours = (await asking).filter(({ prefixLength }) => prefixLength === 28).map(({ destination }) => destination);
+  t.deepEqual(ours.sort(), destinations.sort());
 });
 
 test.serial('1,000 links come whole', async (t) => {
