@@ -236,8 +236,11 @@ test('watchManifests() sees an edit of a file that a link leads to, elsewhere', 
   const path = folder(t, {});
   symlinkSync(join(elsewhere, 'real.yaml'), join(path, 'web.yaml'));
   const { until } = await watching(t, path);
-  writeFileSync(join(elsewhere, 'real.yaml'), service('web', 81));
-  await until((snapshot) => ports(snapshot).join() === 'web:81');
+  // the first edit may be seen by the look that follows the first one anyway
+  for (const port of [81, 82]) {
+    writeFileSync(join(elsewhere, 'real.yaml'), service('web', port));
+    await until((snapshot) => ports(snapshot).join() === `web:${port}`);
+  }
   t.pass();
 });
 
