@@ -55,7 +55,7 @@ export function inventory(actual: Tables, reserved: ReadonlyMap<string, string> 
   }
   const held: Inventory = {
     rows: emptyTables(),
-    segments: readSegments(pools, (segment) => contentOf(segment, actual.backends)),
+    segments: readSegments(pools, (segment) => presentRows(segment, actual.backends)),
     written: new Map(),
     ids: emptyIds(),
     bearers: new Map(),
@@ -184,23 +184,21 @@ function disown(held: Inventory, table: keyof Owned, owner: string, key: string)
   if (owned?.names.size === 0 && owned.frontends.size === 0) held.owned.delete(owner);
 }
 
+/** The content of a segment whose slots were all written; null if one was not. */
 function takeWritten(held: Inventory, segment: Segment): string | null {
-  const content = contentOf(segment, held.written);
-  if (content !== null) for (const key of slotKeys(segment)) held.written.delete(key);
-  return content;
+  const rows = presentRows(segment, held.written);
+  if (rows.length < segment.count) return null;
+  for (let i = 0; i < segment.count; i++) held.written.delete(u32.encode(segment.start + i));
+  return rows.join('');
 }
 
-/** The rows of the slots, one after the other; null if one is missing. */
-function contentOf(segment: Segment, rows: ReadonlyMap<string, string>): string | null {
-  const slots: string[] = [];
-  for (const key of slotKeys(segment)) {
-    const row = rows.get(key);
-    if (row === undefined) return null;
-    slots.push(row);
+/** The rows of the slots up to the first one that is not there. */
+function presentRows({ start, count }: Segment, rows: ReadonlyMap<string, string>): string[] {
+  const present: string[] = [];
+  for (let slot = start; slot < start + count; slot++) {
+    const row = rows.get(u32.encode(slot));
+    if (row === undefined) break;
+    present.push(row);
   }
-  return slots.join('');
-}
-
-function* slotKeys({ start, count }: Segment): Generator<string> {
-  for (let slot = start; slot < start + count; slot++) yield u32.encode(slot);
+  return present;
 }

@@ -38,10 +38,10 @@ export function segmentKey({ start, count }: Segment): string {
 }
 
 /**
- * From the pools that rows point at, each as often as it is pointed at. `contentOf` gives the rows of a segment, null
- * if it has slots that do not exist; such a one occupies nothing.
+ * From the pools that rows point at, each as often as it is pointed at. `rowsOf` gives the rows of a segment from its
+ * start up to the first slot that does not exist.
  */
-export function readSegments(pools: Iterable<Segment>, contentOf: (segment: Segment) => string | null): Segments {
+export function readSegments(pools: Iterable<Segment>, rowsOf: (segment: Segment) => readonly string[]): Segments {
   const segments: Segments = { live: new Map(), quarantine: new Map(), holes: { starts: [0], ends: [Infinity] } };
   const found = new Map<string, { segment: Segment; references: number }>();
   for (const segment of pools) {
@@ -53,10 +53,10 @@ export function readSegments(pools: Iterable<Segment>, contentOf: (segment: Segm
   const ascending = [...found].sort(([, a], [, b]) => a.segment.start - b.segment.start);
   const overlapping = findOverlapping(ascending.map(([, { segment }]) => segment));
   for (const [key, { segment, references }] of ascending) {
-    const rows = contentOf(segment);
-    const damaged = rows === null || overlapping.has(segment);
-    segments.live.set(key, { ...segment, content: damaged ? null : rows, references, damaged });
-    if (rows !== null) occupy(segments.holes, segment);
+    const rows = rowsOf(segment);
+    const damaged = rows.length < segment.count || overlapping.has(segment);
+    segments.live.set(key, { ...segment, content: damaged ? null : rows.join(''), references, damaged });
+    occupy(segments.holes, { start: segment.start, count: rows.length });
   }
   return segments;
 }
@@ -157,6 +157,7 @@ function holeBefore({ starts }: Holes, slot: number): number {
 
 /** Takes the slots out of the holes; some may be taken already. */
 function occupy(holes: Holes, { start, count }: Segment): void {
+  if (count === 0) return;
   const end = start + count;
   let i = Math.max(holeBefore(holes, start), 0);
   while (i < holes.starts.length) {

@@ -1,0 +1,85 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { emptyIds, forgetId, idOf, learnId, type PortName } from './ids.ts';
+
+const web: PortName = { owner: 'default/web', port: 'http', protocol: 6 };
+/** Found by search: these two hash to the same id. */
+const twins: readonly [PortName, PortName] = [
+  { owner: 'default/service-258999', port: '', protocol: 6 },
+  { owner: 'default/service-1624490', port: '', protocol: 6 },
+];
+
+test('idOf() is the same in every process and release: ids outlive both', (t) => {
+  t.is(idOf(emptyIds(), emptyIds(), web), 1249164550);
+});
+
+test('idOf() tells apart by owner, port name and protocol', (t) => {
+  const names = [web, { ...web, owner: 'default/web2' }, { ...web, port: '' }, { ...web, protocol: 17 }];
+  const fresh = emptyIds();
+  t.is(new Set(names.map((name) => idOf(emptyIds(), fresh, name))).size, 4);
+});
+
+test('idOf() keeps the id that a name has, wherever it came from', (t) => {
+  const held = emptyIds();
+  learnId(held, 7, web);
+  t.is(idOf(held, emptyIds(), web), 7);
+  const fresh = emptyIds();
+  t.is(idOf(emptyIds(), fresh, twins[0]), idOf(emptyIds(), fresh, twins[0]));
+});
+
+test('idOf() probes upward when two names hash to the same id', (t) => {
+  const first = idOf(emptyIds(), emptyIds(), twins[0]);
+  t.is(idOf(emptyIds(), emptyIds(), twins[1]), first);
+  const fresh = emptyIds();
+  idOf(emptyIds(), fresh, twins[0]);
+  t.is(idOf(emptyIds(), fresh, twins[1]), first + 1);
+  const held = emptyIds();
+  learnId(held, first, twins[0]);
+  t.is(idOf(held, emptyIds(), twins[1]), first + 1);
+});
+
+test('idOf() goes on from the last id to 1, never 0', (t) => {
+  const late: PortName = { owner: 'default/service-4971044', port: '', protocol: 6 };
+  const natural = idOf(emptyIds(), emptyIds(), late);
+  t.is(natural, 0xffffffff - 630);
+  const held = emptyIds();
+  for (let id = natural; id <= 0xffffffff; id++) learnId(held, id, { ...web, owner: `default/${id}` });
+  t.is(idOf(held, emptyIds(), late), 1);
+});
+
+test('forgetId() frees the id and the name', (t) => {
+  const held = emptyIds();
+  learnId(held, 7, web);
+  forgetId(held, 7);
+  forgetId(held, 8);
+  t.is(held.byId.size + held.byName.size, 0);
+});
+
+test('learnId() lets go of the name that the id had', (t) => {
+  const held = emptyIds();
+  learnId(held, 7, web);
+  learnId(held, 7, twins[0]);
+  t.not(idOf(held, emptyIds(), web), 7);
+  t.is(idOf(held, emptyIds(), twins[0]), 7);
+});
+
+test('idOf() gives different names different ids', (t) => {
+  const anyName = fc.record({
+    owner: fc.constantFrom('a/a', 'a/b', 'b/a'),
+    port: fc.constantFrom('', 'http', '/6'),
+    protocol: fc.constantFrom(6, 17),
+  });
+  fc.assert(
+    fc.property(
+      fc.array(anyName),
+      fc.array(fc.tuple(fc.integer({ min: 1, max: 0xffffffff }), anyName)),
+      (names, old) => {
+        const [held, fresh] = [emptyIds(), emptyIds()];
+        for (const [id, name] of old) learnId(held, id, name);
+        const ids = new Map(names.map((name) => [JSON.stringify(name), idOf(held, fresh, name)]));
+        t.is(new Set(ids.values()).size, ids.size);
+        for (const [name, id] of ids) t.deepEqual(held.byId.get(id) ?? fresh.byId.get(id), JSON.parse(name));
+      },
+    ),
+  );
+});

@@ -1,0 +1,116 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { frontend } from '../layout.gen.ts';
+import { addressFromHex } from '../model/address.ts';
+import type { PortFrontend } from '../model/frontends.ts';
+import type { ServicePort } from '../model/service.ts';
+import { checkOf } from './check.ts';
+import {
+  cidrRow,
+  encodeFrontend,
+  encodeFrontendKey,
+  encodeName,
+  encodePool,
+  isAddressKey,
+  slotDigits,
+  slotRows,
+  switchesRow,
+} from './rows.ts';
+import { noSegment } from './segments.ts';
+
+const http: ServicePort = { name: 'http', protocol: 'TCP', number: 80, nodePort: 0 };
+const port: PortFrontend = {
+  kind: 'port',
+  address: '10.96.0.1',
+  port: http,
+  any: [],
+  local: null,
+  localOnly: false,
+  hasEndpoint: true,
+  affinitySeconds: 10800,
+};
+const address = { kind: 'address', address: 'fd00::1', port: http } as const;
+
+test('encodeFrontendKey() is address, port and protocol in network order; zeros for an address as such', (t) => {
+  t.is(encodeFrontendKey(port), '00000000000000000000ffff0a600001' + '0050' + '06' + '00');
+  t.is(encodeFrontendKey({ ...port, port: { ...http, number: 53, protocol: 'UDP' } }).slice(32), '00351100');
+  t.is(encodeFrontendKey(address), `fd${'00'.repeat(14)}0100000000`);
+  t.true(isAddressKey(encodeFrontendKey(address)));
+  t.false(isAddressKey(encodeFrontendKey(port)));
+});
+
+test('encodeFrontend() is ranges, id, affinity, flags and the check of key and row', (t) => {
+  const key = encodeFrontendKey(port);
+  const row = encodeFrontend(key, port, 0xdeadbeef, { start: 0, count: 3 }, noSegment);
+  t.is(row, '00000000' + '03000000' + '00000000' + '00000000' + 'efbeadde' + '302a0000' + '04000000' + '9bbbc5b5');
+  t.is(frontend.decode(row).check, checkOf(key, row.slice(0, 56)));
+});
+
+test('encodeFrontend() says in flags what decides between pools, drop and reject', (t) => {
+  const flags = (more: Partial<PortFrontend>) => {
+    const of = { ...port, ...more };
+    return frontend.decode(encodeFrontend(encodeFrontendKey(of), of, 1, noSegment, noSegment)).flags;
+  };
+  t.is(flags({}), 4);
+  t.is(flags({ localOnly: true }), 6);
+  t.is(flags({ localOnly: true, hasEndpoint: false }), 2);
+  t.is(flags({ hasEndpoint: false }), 0);
+  t.like(frontend.decode(encodeFrontend(encodeFrontendKey(address), address, 7, { start: 1, count: 1 }, noSegment)), {
+    flags: 1,
+    servicePort: 7,
+    any: noSegment,
+    local: noSegment,
+    affinitySeconds: 0,
+  });
+});
+
+test('encodePool() is sorted as the programs compare: by the bytes of the address, then of the port', (t) => {
+  const pool = ['10.0.0.10 80', '10.0.0.9 80', '10.0.0.9 8', 'fd00::1 80', '9.255.0.1 65535', '::1 80'];
+  const content = encodePool(
+    pool.map((text) => ({ address: text.split(' ')[0] ?? '', port: Number(text.split(' ')[1]) })),
+  );
+  const order = slotRows({ start: 5, count: pool.length }, content).map(([, row]) => {
+    return `${addressFromHex(row.slice(0, 32))} ${Number.parseInt(row.slice(32, 36), 16)}`;
+  });
+  t.deepEqual(order, ['::1 80', '9.255.0.1 65535', '10.0.0.9 8', '10.0.0.9 80', '10.0.0.10 80', 'fd00::1 80']);
+  t.is(slotDigits, 40);
+});
+
+test('encodePool() does not depend on the order of the pool', (t) => {
+  const backends = fc.array(fc.record({ address: fc.ipV4(), port: fc.integer({ min: 1, max: 65535 }) }));
+  fc.assert(fc.property(backends, (pool) => t.is(encodePool(pool), encodePool(pool.toReversed()))));
+  t.is(encodePool([]), '');
+});
+
+test('slotRows() numbers the slots little-endian', (t) => {
+  t.deepEqual(slotRows({ start: 255, count: 2 }, 'a'.repeat(40) + 'b'.repeat(40)), [
+    ['ff000000', 'a'.repeat(40)],
+    ['00010000', 'b'.repeat(40)],
+  ]);
+});
+
+test('encodeName() is NUL padded text, port and protocol', (t) => {
+  const hexOf = (text: string) => Buffer.from(text).toString('hex').padEnd(128, '0');
+  const service = { namespace: 'default', name: 'w'.repeat(63) } as Parameters<typeof encodeName>[0];
+  t.is(
+    encodeName(service, { ...http, name: '', protocol: 'SCTP', number: 258 }),
+    `${hexOf('default') + hexOf('w'.repeat(63)) + hexOf('')}01028400`,
+  );
+});
+
+test('cidrRow() counts the prefix in 128 bits', (t) => {
+  t.deepEqual(cidrRow({ address: '10.96.0.0', prefixLength: 12 }), [
+    '6c000000' + '00000000000000000000ffff0a600000',
+    '01000000',
+  ]);
+  t.is(cidrRow({ address: 'fd00::', prefixLength: 112 })[0].slice(0, 8), '70000000');
+});
+
+test('switchesRow() takes the first address of each family, all zero for none', (t) => {
+  const node = { name: 'n', zone: null, localAddresses: new Set<string>() };
+  t.deepEqual(switchesRow({ ...node, addresses: ['fd00::1', '192.0.2.1', '192.0.2.2'] }, true), [
+    '00000000',
+    `00000000000000000000ffffc0000201fd${'00'.repeat(14)}0101000000`,
+  ]);
+  t.deepEqual(switchesRow({ ...node, addresses: [] }, false), ['00000000', '00'.repeat(36)]);
+});
