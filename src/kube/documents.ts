@@ -11,7 +11,15 @@ export interface Chunk {
 /** Lines here count from the start of the chunk, so that a chunk that only moved is the same. */
 export interface ChunkContent {
   readonly readings: readonly Reading[];
-  readonly failure: { readonly line: number; readonly column: number; readonly message: string } | null;
+  /** A key that occurs twice: the later one counts. */
+  readonly repeated: readonly Place[];
+  /** Where and why the chunk cannot be read; null: it can. */
+  readonly failure: (Place & { readonly message: string }) | null;
+}
+
+export interface Place {
+  readonly line: number;
+  readonly column: number;
 }
 
 /** The chunks of a file by their text: those that an edit did not touch are not parsed again, and keep their objects. */
@@ -56,27 +64,35 @@ export function objectsOf(chunks: readonly Chunk[]): KubeObject[] {
 function readChunk(text: string): ChunkContent {
   if (/^(?:---)?\s*[{[]/.test(text)) {
     try {
-      return { readings: [readObjects(JSON.parse(text.replace(/^---/, '')))], failure: null };
+      return { readings: [readObjects(JSON.parse(text.replace(/^---/, '')))], repeated: [], failure: null };
     } catch {
       // not JSON: YAML's flow style looks alike
     }
   }
-  const readings: Reading[] = [];
   const lines = new LineCounter();
-  const failureAt = (position: number, message: string) => {
+  const placeOf = (position: number) => {
     const { line, col } = lines.linePos(position);
-    return { readings, failure: { line: Math.max(line, 1), column: Math.max(col, 1), message } };
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
+  const readings: Reading[] = [];
+  const repeated: Place[] = [];
   try {
     const options = { lineCounter: lines, prettyErrors: false, logLevel: 'error', merge: true } as const;
     const documents = parseAllDocuments(text, options);
     for (const document of Array.isArray(documents) ? documents : []) {
-      const [error] = document.errors;
-      if (error !== undefined) return failureAt(error.pos[0], error.message);
+      const fatal = document.errors.find(({ code }) => code !== 'DUPLICATE_KEY');
+      if (fatal !== undefined) {
+        return { readings, repeated, failure: { ...placeOf(fatal.pos[0]), message: fatal.message } };
+      }
+      repeated.push(...document.errors.map(({ pos }) => placeOf(pos[0])));
       readings.push(readObjects(document.toJS()));
     }
-    return { readings, failure: null };
+    return { readings, repeated, failure: null };
   } catch (error) {
-    return failureAt(0, error instanceof Error ? error.message : String(error));
+    return {
+      readings,
+      repeated,
+      failure: { ...placeOf(0), message: error instanceof Error ? error.message : String(error) },
+    };
   }
 }

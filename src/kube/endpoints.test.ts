@@ -339,6 +339,31 @@ test('slicesOfPods() every label of the selector must match', (t) => {
   t.is(list(parseYaml(yaml), '/TCP'), '10.2.0.2:80');
 });
 
+for (const [wish, node, zones, nodes] of [
+  ['', 'n1', [], []],
+  ['PreferClose', 'n1', ['z1'], []],
+  ['PreferSameZone', 'n1', ['z1'], []],
+  ['PreferSameNode', 'n1', ['z1'], ['n1']],
+  ['PreferSameNode', 'n9', [], ['n9']],
+  ['PreferFar', 'n1', [], []],
+] as const) {
+  test(`slicesOfPods() trafficDistribution ${wish || 'absent'} gives a pod of ${node} hints`, (t) => {
+    const yaml =
+      serviceYaml(`clusterIP: 10.0.0.1, selector: {app: web}, trafficDistribution: "${wish}"`) +
+      '{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/zone: z1}}}\n---\n' +
+      pod('podIP: 10.2.0.1').replace('n1', node) +
+      pod('podIP: 10.2.0.2, conditions: [{type: Ready, status: "False"}]', 'name: p2, labels: {app: web}');
+    const found = parseYaml(yaml).endpoints.get('default/web')?.get('/TCP');
+    t.deepEqual(
+      found?.map(({ zoneHints, nodeHints }) => [zoneHints, nodeHints]),
+      [
+        [[...zones], [...nodes]],
+        [[], []],
+      ],
+    );
+  });
+}
+
 test('slicesOfPods() an empty selector selects nothing', (t) => {
   t.is(list(parseYaml(serviceYaml('clusterIP: 10.0.0.1, selector: {}') + pod('podIP: 10.2.0.1')), '/TCP'), '');
 });

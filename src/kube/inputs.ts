@@ -1,6 +1,7 @@
 import type { Problem } from '../model/service.ts';
 import { type Report, reportOf } from './fields.ts';
 import { mirrorEndpoints } from './mirror.ts';
+import { zoneLabel } from './nodes.ts';
 import type { EndpointsObject, KubeObject, ObjectStore, ServiceObject, SliceObject } from './objects.ts';
 import { byName, objectKey, objectName } from './objects.ts';
 import { indexPods, type PodCandidate, type PodIndex, podCandidate, slicesOfPods } from './pods.ts';
@@ -17,13 +18,15 @@ export interface InputIndex {
   readonly slices: ReadonlyMap<string, readonly SliceObject[]>;
   readonly endpoints: ReadonlyMap<string, EndpointsObject>;
   readonly pods: PodIndex;
+  /** By name of the Node. */
+  readonly zones: ReadonlyMap<string, string>;
   readonly problems: readonly Problem[];
 }
 
 /** What decides about the endpoints of one Service. */
 export interface ServiceInputs {
   readonly service: ServiceObject;
-  readonly objects: readonly KubeObject[];
+  readonly inputs: readonly Input[];
   /** Slices as they are, as mirrored, and as made of pods. `report` hears of the Service's own mistakes. */
   readonly sources: (report: Report) => readonly ReportedSlices[];
   readonly reports: readonly Report[];
@@ -35,9 +38,11 @@ export function indexInputs(objects: ObjectStore, proxyName: string | null): Inp
   const slices = new Map<string, SliceObject[]>();
   const endpoints = new Map<string, EndpointsObject>();
   const pods: PodCandidate[] = [];
+  const zones = new Map<string, string>();
   const problems: Problem[] = [];
   for (const object of objects.values()) {
     if (object.kind === 'Service') services.add(objectName(object));
+    else if (object.kind === 'Node') zones.set(object.metadata.name, object.metadata.labels[zoneLabel] ?? '');
     else if (object.kind === 'Endpoints') endpoints.set(objectName(object), object);
     else if (object.kind === 'EndpointSlice') {
       const name = ownerOf(object, proxyName);
@@ -54,7 +59,7 @@ export function indexInputs(objects: ObjectStore, proxyName: string | null): Inp
     }
   }
   problems.push(...orphans(services, slices, endpoints));
-  return { slices, endpoints, pods: indexPods(pods), problems };
+  return { slices, endpoints, pods: indexPods(pods), zones, problems };
 }
 
 /** 'namespace/name' of the Service that a slice belongs to; null: it is nobody's, or another proxy's. */
@@ -90,13 +95,15 @@ export function inputsOf(name: string, service: ServiceObject, index: InputIndex
   const pods = index.pods.find(service.metadata.namespace, service.spec.selector);
   const hasSelector = Object.keys(service.spec.selector).length > 0;
   const endpoints = hasSelector && slices.length + pods.length > 0 ? undefined : index.endpoints.get(name);
+  const zoneOf = (nodeName: string) => index.zones.get(nodeName) ?? '';
+  const zones = service.spec.trafficDistribution === '' ? [] : pods.map(({ pod }) => zoneOf(pod.spec.nodeName));
   const own = slices.map((slice) => ({ slices: [slice], report: reportOf(objectKey(slice)) }));
   const mirrored =
     endpoints === undefined ? [] : [{ slices: mirrorEndpoints(endpoints), report: reportOf(objectKey(endpoints)) }];
   return {
     service,
-    objects: [...slices, ...(endpoints === undefined ? [] : [endpoints]), ...pods.map(({ pod }) => pod)],
-    sources: (report) => [...own, ...mirrored, { slices: slicesOfPods(service, pods, report), report }],
+    inputs: [...slices, ...(endpoints === undefined ? [] : [endpoints]), ...pods.map(({ pod }) => pod), ...zones],
+    sources: (report) => [...own, ...mirrored, { slices: slicesOfPods(service, pods, zoneOf, report), report }],
     reports: [...own, ...mirrored].map(({ report }) => report),
   };
 }

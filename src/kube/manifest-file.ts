@@ -115,6 +115,11 @@ function problemsOf(name: string, { line, content }: Chunk): Problem[] {
       problems.push(fileProblem(name, `line ${line}: not a Kubernetes object: ${reading.foreign}`));
     }
   }
+  for (const { line: within, column } of content.repeated) {
+    problems.push(
+      fileProblem(name, `line ${line + within - 1}, column ${column}: the key is there already: the latter one counts`),
+    );
+  }
   if (content.failure !== null) {
     const { line: within, column, message } = content.failure;
     problems.push(fileProblem(name, `line ${line + within - 1}, column ${column}: not YAML: ${message}`));

@@ -118,14 +118,15 @@ test('readManifests() what is bad is reported with its place, and its neighbours
     'c.yaml': '',
     'd.yaml': `${service('d')}---\napiVersion: v1\nkind: Service\nmetadata: {}\n`,
     'e.json': '{"apiVersion": }',
+    'h.yaml': `${service('h', 1)}  ports: [{port: 2}]\n`,
   });
   writeFileSync(join(path, 'f.yaml'), Buffer.from([0x61, 0xff, 0xfe]));
   symlinkSync('nowhere', join(path, 'g.yaml'));
   const snapshot = await readManifests(path);
-  t.deepEqual(keys(snapshot), ['a', 'b', 'd']);
+  t.deepEqual(keys(snapshot), ['a', 'b', 'd', 'h']);
   t.false(snapshot.synced);
   const found = problems(snapshot);
-  t.is(found.length, 7);
+  t.is(found.length, 8);
   t.regex(found[0] ?? '', /^file a.yaml: line 10, column 1: not YAML: /);
   t.is(found[1], 'file b.yaml: line 1: not a Kubernetes object: it has no apiVersion');
   t.is(found[2], 'file c.yaml: is empty (0 bytes)');
@@ -133,6 +134,7 @@ test('readManifests() what is bad is reported with its place, and its neighbours
   t.regex(found[4] ?? '', /^file e.json: line 1: not a Kubernetes object: it has no apiVersion|^file e.json: line 1/);
   t.regex(found[5] ?? '', /^file f.yaml: cannot be read: .*utf-8/i);
   t.is(found[6], 'file g.yaml: does not exist');
+  t.is(found[7], 'file h.yaml: line 8, column 3: the key is there already: the latter one counts');
 });
 
 test('readManifests() objects that are not of Kubernetes do not keep the rest from being complete', async (t) => {

@@ -3,6 +3,8 @@ import type { Problem } from '../model/service.ts';
 import { readAddress, reportOf } from './fields.ts';
 import type { Labels, NodeObject, ServiceCidrObject } from './objects.ts';
 
+export const zoneLabel = 'topology.kubernetes.io/zone';
+
 export interface KubeNode {
   readonly name: string;
   readonly labels: Labels;
@@ -27,7 +29,7 @@ export function readNode({ metadata, spec, status }: NodeObject): { node: KubeNo
     'spec.podCIDRs',
     report,
   );
-  const zone = metadata.labels['topology.kubernetes.io/zone'] ?? '';
+  const zone = metadata.labels[zoneLabel] ?? '';
   return {
     node: { name: metadata.name, labels: metadata.labels, zone, internalIPs, podCidrs },
     problems: report.problems(),

@@ -39,6 +39,7 @@ export interface ServiceSpec {
   readonly sessionAffinity: string;
   readonly sessionAffinityConfig: { readonly clientIP: { readonly timeoutSeconds: string } };
   readonly publishNotReadyAddresses: boolean | null;
+  readonly trafficDistribution: string;
   /** Empty is the same as absent: it selects nothing. */
   readonly selector: Labels;
   readonly ports: readonly ServicePortSpec[];

@@ -86,6 +86,21 @@ for (const [name, yaml, changed] of [
   });
 }
 
+test('changedServices() the zone of a Node concerns the Services that wish to stay near', (t) => {
+  const near = storeWith(
+    storeOf(world),
+    serviceYaml('selector: {app: b}, trafficDistribution: PreferClose', 'name: near'),
+  );
+  const first = parse(near, settings, null);
+  const placed =
+    '{apiVersion: v1, kind: Pod, metadata: {name: b1, labels: {app: b}}, spec: {nodeName: n1}, status: {podIP: 10.2.0.1}}\n---\n';
+  const second = parse(storeWith(near, placed), settings, first);
+  t.deepEqual([...changedServices(first, second)], ['default/b', 'default/near']);
+  const moved = '{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/zone: z2}}}';
+  const third = parse(storeWith(storeWith(near, placed), moved), settings, second);
+  t.deepEqual([...changedServices(second, third)], ['default/near']);
+});
+
 test('changedServices() a Service that goes, and one whose allocated address had to make way', (t) => {
   const before = storeOf(world);
   const first = parse(before, settings, null);

@@ -56,7 +56,7 @@ export function parse(objects: ObjectStore, settings: ParseSettings, previous: P
     const inputs = inputsOf(name, object, index);
     const grant = allocation?.grants.get(name) ?? null;
     const make = () => makeService(inputs, settings.serviceProxyName, families, grant);
-    made.set(name, remade(previous?.made.get(name), [object, textOf(grant), ...inputs.objects], make));
+    made.set(name, remade(previous?.made.get(name), [object, textOf(grant), ...inputs.inputs], make));
   }
   const nodes = ofKind(objects, 'Node').map(({ object }) => readNode(object));
   const cidrs = ofKind(objects, 'ServiceCIDR').map(({ object }) => readServiceCidr(object));

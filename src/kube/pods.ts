@@ -1,6 +1,14 @@
 import { type Address, familyOf } from '../model/address.ts';
 import { parsePort, parseProtocol, type Report, readAddress } from './fields.ts';
-import type { Labels, PodObject, PortSpec, ServiceObject, ServicePortSpec, SliceObject } from './objects.ts';
+import type {
+  Labels,
+  PodObject,
+  PortSpec,
+  ServiceObject,
+  ServicePortSpec,
+  SliceEndpoint,
+  SliceObject,
+} from './objects.ts';
 import { byName } from './objects.ts';
 
 /** A pod that can be an endpoint: it has an address and has not finished. */
@@ -62,15 +70,17 @@ function labelKey(namespace: string, name: string, value: string): string {
 
 /**
  * The slices that a cluster's EndpointSlice controller makes of the pods that a Service selects. A named targetPort is
- * whatever number each pod gives that name, so pods that give other numbers are in other slices.
+ * whatever number each pod gives that name, so pods that give other numbers are in other slices. `zoneOf` tells the zone
+ * of a node by its name, '' if it has none.
  */
 export function slicesOfPods(
   service: ServiceObject,
   pods: readonly PodCandidate[],
+  zoneOf: (nodeName: string) => string,
   report: Report,
 ): readonly SliceObject[] {
   const ports = service.spec.ports.map((port, i) => readTarget(port, i, report));
-  const slices = new Map<string, SliceObject & { endpoints: SliceObject['endpoints'][number][] }>();
+  const slices = new Map<string, SliceObject & { endpoints: SliceEndpoint[] }>();
   for (const candidate of pods) {
     const resolved = ports.flatMap((resolve) => resolve(candidate.pod) ?? []);
     const numbers = resolved.map(({ name, protocol, port }) => `${name}/${protocol}/${port}`).join(' ');
@@ -80,25 +90,35 @@ export function slicesOfPods(
       const key = `${addressType} ${numbers}`;
       const { metadata } = service;
       const slice = slices.get(key) ?? { kind: 'EndpointSlice', metadata, addressType, ports: resolved, endpoints: [] };
-      slice.endpoints.push(podEndpoint(service, candidate.pod, address));
+      slice.endpoints.push(podEndpoint(service, candidate.pod, address, zoneOf));
       slices.set(key, slice);
     }
   }
   return [...slices.values()];
 }
 
-function podEndpoint(service: ServiceObject, pod: PodObject, address: Address): SliceObject['endpoints'][number] {
+function podEndpoint(
+  { spec }: ServiceObject,
+  pod: PodObject,
+  address: Address,
+  zoneOf: (nodeName: string) => string,
+): SliceEndpoint {
   const serving = isReady(pod);
   const terminating = pod.metadata.deletionTimestamp !== '';
+  const ready = spec.publishNotReadyAddresses === true || (serving && !terminating);
+  const { nodeName } = pod.spec;
+  const hints = ready ? hintsOf(spec.trafficDistribution, nodeName, zoneOf(nodeName)) : noHints;
+  return { addresses: [address], conditions: { ready, serving, terminating }, nodeName, hints };
+}
+
+const noHints: SliceEndpoint['hints'] = { forZones: [], forNodes: [] };
+
+/** The controller puts the Service's wish into hints; the data path looks at nothing else. */
+function hintsOf(wish: string, nodeName: string, zone: string): SliceEndpoint['hints'] {
+  if (!/^(PreferClose|PreferSameZone|PreferSameNode)$/.test(wish)) return noHints;
   return {
-    addresses: [address],
-    conditions: {
-      ready: service.spec.publishNotReadyAddresses === true || (serving && !terminating),
-      serving,
-      terminating,
-    },
-    nodeName: pod.spec.nodeName,
-    hints: { forZones: [], forNodes: [] },
+    forZones: zone === '' ? [] : [{ name: zone }],
+    forNodes: wish === 'PreferSameNode' && nodeName !== '' ? [{ name: nodeName }] : [],
   };
 }
 

@@ -45,6 +45,7 @@ const service = v.object({
     sessionAffinity: text,
     sessionAffinityConfig: map({ clientIP: map({ timeoutSeconds: text }) }),
     publishNotReadyAddresses: flag,
+    trafficDistribution: text,
     selector: labels,
     ports: list(v.object({ name: text, protocol: text, port: text, targetPort: text, nodePort: text })),
   }),
