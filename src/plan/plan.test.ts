@@ -273,10 +273,24 @@ test('makePlan() keeps the name of a row that goes over to another Service until
   t.deepEqual(texts(plan(onlyB, [])), ['delete names id (default/a)']);
 });
 
+test('makePlan() finds who still holds a row when its heir goes before it was handed over', (t) => {
+  const { plan, take, tables } = start(worldOf({ b: { behind: ['10.0.0.1'] } }));
+  const inherited = worldOf({ a: { behind: ['10.0.0.2'] }, b: { clusterIPs: ['10.96.0.2'] } });
+  take(plan(inherited, ['default/a', 'default/b']).steps.filter((step) => step.owner !== 'default/a'));
+  const left = worldOf({ b: { clusterIPs: ['10.96.0.2'] } });
+  take(plan(left, ['default/a']).steps);
+  t.deepEqual(
+    [...tables.frontends.keys()].map((key) => key.slice(24, 36)),
+    ['0a6000020050', '0a6000020000'],
+  );
+});
+
 test('makePlan() does not let a Service that cannot be served keep others from their address', (t) => {
-  const { plan } = start();
-  const world = worldOf({ a: { ports: [], created: '2020-01-01T00:00:00Z' }, b: { behind: ['10.0.0.2'] } });
-  t.deepEqual(reasons(plan(world)), { '': [], 'default/a': ['it has no port'], 'default/b': [] });
+  const ports = [{ name: 'x'.repeat(64), protocol: 'TCP', number: 80, nodePort: 0 }] as const;
+  const { plan, tables } = start(worldOf({ a: { ports, created: '2020-01-01T00:00:00Z' }, b: {} }));
+  t.is(tables.frontends.size, 2);
+  const shown = plan(worldOf({ a: { ports: [] }, b: {} }));
+  t.deepEqual(reasons(shown), { '': [], 'default/a': ['it has no port'], 'default/b': [] });
 });
 
 test('makePlan() serves the address of two Services with different ports once, for as long as one is left', (t) => {
