@@ -79,6 +79,8 @@ class Agent {
   #doubtful = false;
   #retryMs = FIRST_RETRY_MS;
   #troubled = false;
+  /** A pass that failed as a whole is not begun again by the next best event. */
+  #pausedUntil = 0;
   #woken = Promise.withResolvers<void>();
 
   constructor(options: AgentOptions, signal: AbortSignal) {
@@ -135,22 +137,34 @@ class Agent {
 
   async #turn(): Promise<void> {
     this.#troubled = false;
-    try {
+    const isAudit = this.#auditDue;
+    this.#auditDue = false;
+    if (this.#networkChanged || isAudit) {
+      await this.#attempt('looking at the devices failed', async () => await this.#lookAround(isAudit));
+    }
+    if (performance.now() < this.#pausedUntil) return;
+    await this.#attempt('the pass failed', async () => {
       if (this.#doubtful) await this.#keeper.reread();
       this.#doubtful = false;
-      const isAudit = this.#auditDue;
-      this.#auditDue = false;
-      if (this.#networkChanged || isAudit) await this.#lookAround(isAudit);
       if (isAudit) await this.#audit();
       await this.#pass();
-      this.#sayProblems();
-      if (!this.#troubled) this.#retryMs = FIRST_RETRY_MS;
+    });
+    this.#sayProblems();
+    if (!this.#troubled) this.#retryMs = FIRST_RETRY_MS;
+  }
+
+  /** Trouble with the kernel is not the end: everything is looked at again after a while. */
+  async #attempt(failed: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
     } catch (error) {
       if (this.#signal.aborted) return;
       if (!(error instanceof BpfError) && !(error instanceof RefusedError)) throw error;
+      this.#networkChanged = true;
       this.#doubtful = true;
       this.#dirty = 'all';
-      this.#retry('the pass failed', error);
+      this.#pausedUntil = performance.now() + this.#retryMs;
+      this.#retry(failed, error);
     }
   }
 

@@ -1,0 +1,65 @@
+/**
+ * A corner of this machine for one test file: a BPF filesystem, a cgroup and a network namespace of its own. Calls that
+ * the test makes into the kernel, and the processes it starts, are in that namespace. Needs root and iproute2.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { bpfFsMount, setNetns } from 'libbpf-ts';
+import { cgroup2Mount, removeCgroup } from './netns/cgroup.ts';
+
+export interface Sandbox {
+  /** An empty directory for whatever. */
+  readonly directory: string;
+  /** A mounted BPF filesystem. */
+  readonly bpfFs: string;
+  readonly cgroup: string;
+  /** The namespace's name, as `ip netns` knows it. */
+  readonly netns: string;
+  /** Runs iproute2's `ip` in the namespace. */
+  ip(...args: string[]): string;
+  /** A further namespace with a veth into this one; returns the name of the namespace. */
+  addPod(device: string): string;
+  /** Takes everything away; the calling thread is in the first namespace again. */
+  close(): void;
+}
+
+let count = 0;
+
+export function makeSandbox(): Sandbox {
+  count += 1;
+  const netns = `bpfsvc-box-${process.pid}-${process.hrtime.bigint() % 1_000_000n}-${count}`;
+  const directory = mkdtempSync(join(tmpdir(), 'bpfsvc-'));
+  const bpfFs = join(directory, 'bpf');
+  const cgroup = join(cgroup2Mount(), netns);
+  const pods: string[] = [];
+  const run = (...args: string[]) => execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  run('netns', 'add', netns);
+  setNetns(`/run/netns/${netns}`);
+  bpfFsMount(bpfFs);
+  mkdirSync(cgroup);
+  return {
+    directory,
+    bpfFs,
+    cgroup,
+    netns,
+    ip: (...args) => run('-n', netns, ...args),
+    addPod(device) {
+      const pod = `${netns}-${device}`;
+      run('netns', 'add', pod);
+      pods.push(pod);
+      run('-n', netns, 'link', 'add', device, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pod);
+      run('-n', netns, 'link', 'set', device, 'up');
+      run('-n', pod, 'link', 'set', 'eth0', 'up');
+      return pod;
+    },
+    close() {
+      setNetns(`/proc/${process.pid}/ns/net`);
+      for (const name of [...pods, netns]) run('netns', 'del', name);
+      execFileSync('umount', [bpfFs]);
+      rmSync(directory, { recursive: true });
+      removeCgroup(cgroup);
+    },
+  };
+}
