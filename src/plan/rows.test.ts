@@ -42,8 +42,9 @@ test('encodeFrontendKey() is address, port and protocol in network order; zeros 
 test('encodeFrontend() is ranges, id, affinity, flags and the check of key and row', (t) => {
   const key = encodeFrontendKey(port);
   const row = encodeFrontend(key, port, 0xdeadbeef, { start: 0, count: 3 }, noSegment);
-  t.is(row, '00000000' + '03000000' + '00000000' + '00000000' + 'efbeadde' + '302a0000' + '04000000' + '9bbbc5b5');
-  t.is(frontend.decode(row).check, checkOf(key, row.slice(0, 56)));
+  const words = ['00000000', '03000000', '00000000', '00000000', 'efbeadde', '302a0000', '04000000'];
+  t.is(row.slice(0, -8), words.join(''));
+  t.is(frontend.decode(row).check, checkOf(key, words.join('')));
 });
 
 test('encodeFrontend() says in flags what decides between pools, drop and reject', (t) => {
