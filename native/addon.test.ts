@@ -102,8 +102,9 @@ test('close() twice is harmless, and every later call says EBADF and whose', asy
     () => program.pin('/nowhere'),
   ];
   for (const attempt of attempts) {
-    const { code, object } = refusal(attempt);
+    const { code, object, message } = refusal(attempt);
     t.is(code, 'EBADF');
+    t.regex(message, /it is closed/);
     t.regex(object, /^(map closed|program pass_packet)$/);
   }
   t.is((await refusalOf(closed.entries().next())).code, 'EBADF');

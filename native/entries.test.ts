@@ -166,6 +166,14 @@ test('updateBatch() refused before its first row has done none', (t) => {
   t.deepEqual({ code, done }, { code: 'E2BIG', done: 0 });
 });
 
+test('updateBatch() and deleteBatch() of a map that user space may only read have done none', (t) => {
+  using map = BpfMap.create({ ...hash, flags: 1 << 3 }); // BPF_F_RDONLY
+  for (const attempt of [() => map.updateBatch(u32(1, 2), u64(1n, 2n)), () => map.deleteBatch(u32(1, 2))]) {
+    const { code, done } = refusal(attempt);
+    t.deepEqual({ code, done }, { code: 'EPERM', done: 0 });
+  }
+});
+
 test('updateBatch() and deleteBatch() of nothing do nothing', (t) => {
   using map = BpfMap.create(hash);
   t.is(map.updateBatch(u32(), u64()), 0);

@@ -1,6 +1,6 @@
 /** What the addon knows about one failure; the words that people read are put together here and nowhere else. */
 export interface Failure {
-  /** errno name, 'ENOENT'. */
+  /** errno name, 'ENOENT'; of libbpf's own errors 'LIBBPF_FORMAT' and its like. */
   code: string;
   /** What was asked: 'map_update', 'object_load', 'netlink RTM_GETLINK'. */
   call: string;

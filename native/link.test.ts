@@ -130,7 +130,9 @@ test.serial('a pinned link holds its program when it is closed', async (t) => {
 
 test.serial('an unpinned link lets go when it is closed', async (t) => {
   const { ifindex, name } = await makeVeth();
-  (await BpfLink.attach({ kind: 'xdp', ifindex }, programs.count_frame)).close();
+  const link = await BpfLink.attach({ kind: 'xdp', ifindex }, programs.count_frame);
+  t.regex(run('ip', 'link', 'show', name), / xdp /); // native is the default
+  link.close();
   t.notRegex(run('ip', 'link', 'show', name), /xdp/);
 });
 

@@ -1,6 +1,7 @@
+import { readlink } from 'node:fs/promises';
 import test from 'ava';
 import { enterNewNetns, refusal, run } from './fixtures/playground.ts';
-import { netLinks, netnsCookie, setNetns } from './index.ts';
+import { clsactQuery, netLinks, netnsCookie, setNetns } from './index.ts';
 
 test.serial('setNetns() moves this thread, and worker calls act where they were asked', async (t) => {
   const home = netnsCookie();
@@ -16,6 +17,17 @@ test.serial('setNetns() moves this thread, and worker calls act where they were 
   }
   t.is(netnsCookie(), home);
   t.is((await netLinks()).length, before);
+});
+
+test.serial('worker calls leave the threads of the pool where they were', async (t) => {
+  const pool = () => Promise.all(Array.from({ length: 16 }, () => readlink('/proc/thread-self/ns/net')));
+  const before = new Set(await pool());
+  {
+    using _netns = enterNewNetns();
+    const lo = { ifindex: 1, direction: 'ingress', handle: 1, priority: 1 } as const;
+    await Promise.all(Array.from({ length: 16 }, () => clsactQuery(lo)));
+    t.deepEqual(new Set(await pool()), before);
+  }
 });
 
 test('setNetns() of something else says so', (t) => {
