@@ -3,27 +3,27 @@
 #include "config.h"
 
 /*
- * A hash map may hand a row's memory to another key while a program still reads it: update recycles the
- * replaced element at once, and an LRU recycles without any grace period. So a row carries a hash of the key
- * it was written for and of its own content; a reader copies it to its stack and compares. src/plan/check.ts
- * is the same function.
+ * A hash map may hand a row's memory to another key while a program still reads it: update recycles the replaced
+ * element at once, and an LRU recycles without any grace period. So a row carries a hash of the key it was written for
+ * and of its own content; a reader copies it to its stack and compares. src/plan/check.ts is the same function.
  *
- * sum of w[i] * P^i over the 32 bit words of key and value, the high half folded into the low one. The powers
- * are constants after unrolling, so the products do not wait for each other.
+ * The high half of the sum of w[i] * P^(i+1), 64 bits wide, over the 32 bit words of key and value. In 32 bits a
+ * difference in the high bits of a word, as between two ports of one address, would have half as many ways to show. The
+ * powers are constants after unrolling, so the products do not wait for each other.
  */
-#define CHECK_PRIME 0x01000193u
+#define CHECK_FACTOR 0x9e3779b97f4a7c15ull
 
 struct checksum {
-	__u32 sum;
-	__u32 power;
+	__u64 sum;
+	__u64 power;
 };
 
-#define CHECK_START ((struct checksum){.sum = 0, .power = 1})
+#define CHECK_START ((struct checksum){.sum = 0, .power = CHECK_FACTOR})
 
 PURE void check_word(struct checksum *checksum, __u32 word)
 {
 	checksum->sum += word * checksum->power;
-	checksum->power *= CHECK_PRIME;
+	checksum->power *= CHECK_FACTOR;
 }
 
 /* A macro, since the loop is unrolled only while its bound is a literal. */
@@ -36,5 +36,5 @@ PURE void check_word(struct checksum *checksum, __u32 word)
 
 PURE __u32 check_end(const struct checksum *checksum)
 {
-	return checksum->sum ^ (checksum->sum >> 15);
+	return checksum->sum >> 32;
 }

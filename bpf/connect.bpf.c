@@ -20,6 +20,7 @@ struct call {
 	struct socket_key frontend; /* the socket and the address it named */
 	bool in_host;		    /* the socket is in the node's own network namespace */
 	bool connected;		    /* connect(), not sendto() */
+	bool has_peer;		    /* sendto() on a socket that was connected before */
 };
 
 PURE __u8 protocol_of(const struct bpf_sock_addr *ctx)
@@ -124,7 +125,8 @@ PURE bool is_left_to_tc(const struct call *call, const struct frontend *frontend
 {
 	if (call->in_host || !node->pods_at_tc)
 		return false;
-	return frontend->affinity_seconds || (call->frontend.protocol == IPPROTO_UDP && call->connected);
+	return frontend->affinity_seconds ||
+	       (call->frontend.protocol == IPPROTO_UDP && (call->connected || call->has_peer));
 }
 
 /* An unconnected socket keeps to one backend for as long as it is in the pool, or QUIC breaks. */
@@ -132,17 +134,16 @@ PURE bool remembered_choice(const struct call *call, const struct frontend *fron
 {
 	struct segment pool = pool_of(frontend);
 	struct socket_peer peer, *row = peer_find(&udp_choices, &call->frontend, &peer);
-	__u32 now = now_seconds();
 
-	if (!row || now - peer.seen > config.udp_seconds)
+	if (!row || seconds_since(peer.seen) > config.udp_seconds)
 		return false;
 	__builtin_memset(backend, 0, sizeof(*backend));
 	backend->address = peer.address;
 	backend->port = peer.port;
 	if (!pool_contains(pool.start, pool.count, backend))
 		return false;
-	if (peer.seen != now)
-		row->seen = now;
+	if (seconds_since(peer.seen))
+		row->seen = now_seconds();
 	return true;
 }
 
@@ -159,6 +160,13 @@ PURE void remember_peer(const struct call *call, const struct frontend *frontend
 	peer_set(&socket_reverse, &key, &call->frontend.address, call->frontend.port, frontend->service_port);
 }
 
+/* The socket turns from a Service to an address that may have been its backend: that is its name now. */
+PURE void forget_peer(struct bpf_sock_addr *ctx, struct call *call)
+{
+	call->frontend.cookie = bpf_get_socket_cookie(ctx);
+	bpf_map_delete_elem(&socket_reverse, &call->frontend);
+}
+
 PURE bool choose(struct bpf_sock_addr *ctx, const struct call *call, const struct frontend *frontend,
 		 const struct switches *node, struct backend *backend)
 {
@@ -172,7 +180,8 @@ PURE bool choose(struct bpf_sock_addr *ctx, const struct call *call, const struc
 	if (!choose_backend(frontend, known ? &client : NULL, backend))
 		return false;
 	count(frontend->service_port, REASON_CONNECTED_SOCKET);
-	if (sends)
+	/* a connected socket may still be given the address with each datagram */
+	if (call->frontend.protocol == IPPROTO_UDP)
 		peer_set(&udp_choices, &call->frontend, &backend->address, backend->port, frontend->service_port);
 	return true;
 }
@@ -198,6 +207,8 @@ PURE int to_backend(struct bpf_sock_addr *ctx, bool ipv6, bool connected)
 	case NONE:
 		if (address_find(&key.address, &frontend) == FOUND)
 			return refuse(frontend.service_port, REASON_REJECT_UNDEFINED_PORT);
+		if (connected && key.protocol == IPPROTO_UDP)
+			forget_peer(ctx, &call);
 		return ALLOW;
 	case UNSTABLE:
 		return refuse(0, REASON_DROP_UNSTABLE_ROW);
@@ -205,6 +216,7 @@ PURE int to_backend(struct bpf_sock_addr *ctx, bool ipv6, bool connected)
 	node = bpf_map_lookup_elem(&switches, &zero);
 	if (!node)
 		return ALLOW;
+	call.has_peer = !connected && ctx->sk && ctx->sk->state == BPF_TCP_ESTABLISHED;
 	call.in_host = bpf_get_netns_cookie(ctx) == config.host_netns_cookie;
 	if (is_left_to_tc(&call, &frontend, node))
 		return ALLOW;

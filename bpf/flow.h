@@ -14,7 +14,7 @@
  */
 
 #define NEXT_HOP_SECONDS 10 /* replies stopped for this long: ask the routing again where the backend is */
-#define ONE_WAY_SECONDS 60  /* less than any lifetime of a flow that is not closing */
+#define ONE_WAY_SECONDS 20  /* less than any lifetime of a flow that is not closing */
 #define PORT_ATTEMPTS 16
 
 static __noinline __u32 flow_check(const struct flow_key *key, const struct flow *flow)
@@ -51,7 +51,7 @@ PURE bool is_expired(const struct flow *flow, __u8 protocol, bool tentative)
 		lifetime = config.tcp_half_closed_seconds;
 	else
 		lifetime = config.tcp_established_seconds;
-	return now_seconds() - flow->seen > lifetime;
+	return seconds_since(flow->seen) > lifetime;
 }
 
 enum flow_table {
@@ -63,7 +63,7 @@ enum flow_table {
  * The flow that `key` belongs to, copied and proved. FOUND: it stands in `flows`; TENTATIVE: in `half_open`;
  * NONE also for one whose time is over. `tables`: where to look.
  */
-__noinline int flow_find(const struct flow_key *key, struct flow *copy, __u32 tables)
+static __noinline int flow_find(const struct flow_key *key, struct flow *copy, __u32 tables)
 {
 	const struct flow *row;
 
@@ -104,6 +104,7 @@ PURE void twin_key(const struct flow_key *key, const struct flow *flow, struct f
 	twin->source_port = flow->destination_port;
 	twin->destination_port = flow->source_port;
 	twin->protocol = key->protocol;
+	twin->device = key->device;
 	/* from_pod <-> to_pod, from_wire <-> to_wire */
 	twin->hook = flow->flags & FLOW_HAIRPIN ? key->hook : ((key->hook - 1) ^ 1) + 1;
 }
@@ -130,16 +131,16 @@ PURE void flow_delete(const struct flow_key *key)
 }
 
 /* Deletes a row and its twin. */
-__noinline int flow_forget(const struct flow_key *key, const struct flow *flow)
+static __noinline int flow_forget(const struct flow_key *key, const struct flow *flow)
 {
 	struct flow_key twin;
 
 	if (!key || !flow)
-		return 0;
+		return done();
 	twin_key(key, flow, &twin);
 	flow_delete(&twin);
 	flow_delete(key);
-	return 0;
+	return done();
 }
 
 /* Is the key of a new flow's way back taken by another flow that lives? What is dead or our own from before, goes. */
@@ -158,8 +159,14 @@ PURE bool reply_key_is_taken(const struct flow_key *reply, const struct flow_key
 	if (result == NONE)
 		flow_delete(reply); /* its time is over */
 	else
-		flow_forget(reply, &old);
+		use(flow_forget(reply, &old));
 	return false;
+}
+
+/* Below the range that kernels choose from by themselves: a direct connection of the client is not likely there. */
+PURE __be16 other_source_port(void)
+{
+	return bpf_htons(1024 + bpf_get_prandom_u32() % (32768 - 1024));
 }
 
 /*
@@ -167,7 +174,7 @@ PURE bool reply_key_is_taken(const struct flow_key *reply, const struct flow_key
  * already has this backend (two VIPs over one backend), the backend must see another source port: one is
  * found and put into `flow`. 0, or the reason why the packet must be dropped.
  */
-__noinline int flow_remember(const struct flow_key *key, struct flow *flow)
+static __noinline int flow_remember(const struct flow_key *key, struct flow *flow)
 {
 	struct flow_key reply;
 	struct flow row;
@@ -183,7 +190,7 @@ __noinline int flow_remember(const struct flow_key *key, struct flow *flow)
 			if (!bpf_map_update_elem(&half_open, &reply, &row, BPF_NOEXIST))
 				break;
 		}
-		flow->source_port = bpf_htons(1024 + bpf_get_prandom_u32() % (65536 - 1024));
+		flow->source_port = other_source_port();
 	}
 	if (attempt == PORT_ATTEMPTS)
 		return REASON_DROP_NO_SOURCE_PORT;
@@ -197,21 +204,23 @@ __noinline int flow_remember(const struct flow_key *key, struct flow *flow)
 	return 0;
 }
 
-/* The client has answered the backend: both rows move to where a flood of new flows cannot evict them. */
-__noinline int flow_promote(const struct flow_key *key, const struct flow *flow)
+/*
+ * The client has answered the backend: both rows go where a flood of new flows cannot evict them. Those in half_open
+ * stay until others need the room: deleted, they would be missed by a reader that looked into `flows` a moment ago.
+ */
+static __noinline int flow_promote(const struct flow_key *key, const struct flow *flow)
 {
 	struct flow_key reply;
 	struct flow row;
 
 	if (!key || !flow)
-		return 0;
+		return done();
 	twin_key(key, flow, &reply);
 	twin_row(key, flow, &reply, &row);
-	if (bpf_map_update_elem(&flows, &reply, &row, BPF_ANY) || bpf_map_update_elem(&flows, key, flow, BPF_ANY))
-		return 0; /* it stays where it is, and the next packet tries again */
-	bpf_map_delete_elem(&half_open, &reply);
-	bpf_map_delete_elem(&half_open, key);
-	return 0;
+	/* refused, the flow stays where it is and the next packet tries again */
+	if (!bpf_map_update_elem(&flows, &reply, &row, BPF_ANY))
+		bpf_map_update_elem(&flows, key, flow, BPF_ANY);
+	return done();
 }
 
 PURE bool is_zero_mac(const __u8 *mac)
@@ -264,14 +273,14 @@ PURE bool is_twin_of(const struct flow *row, const struct flow_key *key)
 }
 
 /* The bookkeeping of a packet that is due. `source_mac`: of a reply, where it came from. */
-__noinline int flow_touch(const struct packet *packet, const struct flow *flow, bool tentative, __u64 source_mac)
+static __noinline int flow_touch(const struct packet *packet, const struct flow *flow, bool tentative, __u64 source_mac)
 {
 	struct flow_key other;
 	struct flow *row, *twin;
 	__u8 news;
 
 	if (!packet || !flow)
-		return 0;
+		return done();
 	news = news_of(packet, flow);
 	twin_key(&packet->tuple, flow, &other);
 	twin = live_row(&other, tentative);
@@ -287,25 +296,29 @@ __noinline int flow_touch(const struct packet *packet, const struct flow *flow, 
 	}
 	row = live_row(&packet->tuple, tentative);
 	if (!row)
-		return 0;
+		return done();
 	row->state |= news;
 	row->seen = now_seconds();
-	if (!twin || !is_twin_of(twin, &packet->tuple))
-		return 0;
+	if (!twin)
+		return done();
+	if (!is_twin_of(twin, &packet->tuple)) {
+		flow_delete(&packet->tuple); /* the way back is another flow's: this one is over */
+		return done();
+	}
 	twin->state |= news;
 	/* Traffic one way keeps the way back alive, without looking like a reply. */
-	if (now_seconds() - twin->seen > ONE_WAY_SECONDS)
+	if (seconds_since(twin->seen) > ONE_WAY_SECONDS)
 		twin->seen = now_seconds() - NEXT_HOP_SECONDS - 1;
-	/* Bridge without br_netfilter: the SYN is routed, the reply switched past conntrack. Sent to the MAC
-	 * that the reply came from, later packets travel as a direct frame would. Without replies for a while
-	 * the backend may have moved, and routing knows. */
+	/* Bridge without br_netfilter: the SYN is routed, the reply switched past conntrack. Sent to the MAC that the
+	 * reply came from, later packets travel as a direct frame would. UDP without replies for a while asks routing
+	 * again, since the backend may have moved; TCP must not, its routed packets would be INVALID to conntrack. */
 	if (flow->flags & FLOW_REPLY) {
 		if (is_zero_mac(twin->next_hop))
 			set_next_hop(&other, twin, (__u8 *)&source_mac);
-	} else if (!is_zero_mac(row->next_hop) && now_seconds() - twin->seen > NEXT_HOP_SECONDS) {
+	} else if (!is_tcp(packet) && !is_zero_mac(row->next_hop) && seconds_since(twin->seen) > NEXT_HOP_SECONDS) {
 		__u8 unknown[ETH_ALEN] = {};
 
 		set_next_hop(&packet->tuple, row, unknown);
 	}
-	return 0;
+	return done();
 }

@@ -33,7 +33,7 @@ PURE __u32 frontend_check(const struct frontend_key *key, const struct frontend 
 }
 
 /* Copies the row of `key`. NONE: not a frontend of ours. */
-__noinline int frontend_find(const struct frontend_key *key, struct frontend *copy)
+static __noinline int frontend_find(const struct frontend_key *key, struct frontend *copy)
 {
 	if (!key || !copy)
 		return UNSTABLE;

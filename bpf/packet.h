@@ -133,6 +133,7 @@ PURE int parse_transport(struct __sk_buff *skb, __u8 hook, struct packet *packet
 	if (packet->tuple.protocol != IPPROTO_TCP && packet->tuple.protocol != IPPROTO_UDP)
 		return -1;
 	packet->tuple.hook = hook;
+	packet->tuple.device = hook == HOOK_FROM_POD || hook == HOOK_TO_POD ? skb->ifindex : 0;
 	l4 = packet->l4;
 	header = packet->tuple.protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
 	if (!linear(skb, l4 + header))
@@ -157,8 +158,10 @@ PURE bool is_tcp(const struct packet *packet)
 	return packet->tuple.protocol == IPPROTO_TCP;
 }
 
-/* The first packet of a connection: SYN without ACK. */
+/* The first packet of a connection: SYN alone. */
 PURE bool is_tcp_start(const struct packet *packet)
 {
-	return (packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_ACK_BIT)) == TCP_FLAG_SYN_BIT;
+	__u8 bits = TCP_FLAG_SYN_BIT | TCP_FLAG_ACK_BIT | TCP_FLAG_RST_BIT | TCP_FLAG_FIN_BIT;
+
+	return (packet->tcp_flags & bits) == TCP_FLAG_SYN_BIT;
 }

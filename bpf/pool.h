@@ -27,7 +27,7 @@ PURE int backend_compare(const struct backend *a, const struct backend *b)
 }
 
 /* Binary search; 2^20 backends in one pool at most. */
-__noinline int pool_contains(__u32 start, __u32 count, const struct backend *wanted)
+static __noinline int pool_contains(__u32 start, __u32 count, const struct backend *wanted)
 {
 	__u32 low = 0, high = count;
 
@@ -67,13 +67,13 @@ PURE bool pool_pick(struct segment pool, struct backend *backend)
  * Chooses for a new connection: the backend this client had, if affinity asks for it, it is still in the pool
  * and not too long ago; else any. `client`: NULL where the source is not known or does not matter.
  */
-__noinline int choose_backend(const struct frontend *frontend, const struct address *client, struct backend *backend)
+static __noinline int choose_backend(const struct frontend *frontend, const struct address *client,
+				     struct backend *backend)
 {
 	struct affinity_key key = {};
 	struct affinity fresh = {};
 	struct affinity *old;
 	struct segment pool;
-	__u32 now;
 
 	if (!frontend || !backend)
 		return false;
@@ -81,7 +81,6 @@ __noinline int choose_backend(const struct frontend *frontend, const struct addr
 	if (!frontend->affinity_seconds || !client)
 		return pool_pick(pool, backend);
 
-	now = now_seconds();
 	key.service_port = frontend->service_port;
 	key.client = *client;
 	old = bpf_map_lookup_elem(&affinity, &key);
@@ -90,8 +89,9 @@ __noinline int choose_backend(const struct frontend *frontend, const struct addr
 		 */
 		struct backend wanted = {.address = old->backend, .port = old->backend_port};
 
-		if (now - old->seen < frontend->affinity_seconds && pool_contains(pool.start, pool.count, &wanted)) {
-			old->seen = now;
+		if (seconds_since(old->seen) < frontend->affinity_seconds &&
+		    pool_contains(pool.start, pool.count, &wanted)) {
+			old->seen = now_seconds();
 			*backend = wanted;
 			return true;
 		}
@@ -100,7 +100,7 @@ __noinline int choose_backend(const struct frontend *frontend, const struct addr
 		return false;
 	fresh.backend = backend->address;
 	fresh.backend_port = backend->port;
-	fresh.seen = now;
+	fresh.seen = now_seconds();
 	bpf_map_update_elem(&affinity, &key, &fresh, BPF_ANY);
 	return true;
 }

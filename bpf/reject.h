@@ -91,7 +91,7 @@ PURE __u32 transport_length(struct __sk_buff *skb, const struct packet *packet)
 	return bpf_ntohs(length) - (packet->l4 - ETH_HLEN);
 }
 
-__noinline int reject_tcp(struct __sk_buff *skb, const struct packet *packet)
+static __noinline int reject_tcp(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct tcphdr old, rst = {};
 	__u32 l4, data;
@@ -162,7 +162,7 @@ PURE void finish_icmp(struct icmp_answer *icmp, __u64 pseudo, const void *quote,
 	icmp->check = ~fold(pseudo);
 }
 
-__noinline int reject_udp4(struct __sk_buff *skb, const struct packet *packet)
+static __noinline int reject_udp4(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct icmp_answer icmp = {.type = ICMP_UNREACHABLE, .code = ICMP_CODE_PORT};
 	__u32 quote[(sizeof(struct iphdr) + 8) / 4];
@@ -178,7 +178,7 @@ __noinline int reject_udp4(struct __sk_buff *skb, const struct packet *packet)
 	return send_icmp(skb, packet, &icmp, quote, sizeof(quote), IPPROTO_ICMP);
 }
 
-__noinline int reject_udp6(struct __sk_buff *skb, const struct packet *packet)
+static __noinline int reject_udp6(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct icmp_answer icmp = {.type = ICMPV6_UNREACHABLE, .code = ICMPV6_CODE_PORT};
 	__u32 quote[(sizeof(struct ipv6hdr) + 8) / 4];

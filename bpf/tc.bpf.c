@@ -14,7 +14,7 @@
 #include "reject.h"
 
 /* Rewrites a packet of a flow and sends it on its way. */
-__noinline int translate(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
+static __noinline int translate(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
 {
 	if (!packet || !flow)
 		return TC_ACT_SHOT;
@@ -48,7 +48,7 @@ PURE int choose_direct(const struct packet *packet, struct flow *flow)
 	}
 	if (!is_closing(old.state))
 		return REASON_CONNECTED_DIRECT;
-	flow_forget(&reply, &old);
+	use(flow_forget(&reply, &old));
 	return 0;
 }
 
@@ -76,7 +76,7 @@ PURE int choose_service(const struct packet *packet, const struct frontend *fron
  * What to do with a packet that begins something: 0 if it is not ours, else the reason that says it. With
  * REASON_CONNECTED_... `flow` tells what the packet becomes.
  */
-__noinline int choose(const struct packet *packet, struct flow *flow)
+static __noinline int choose(const struct packet *packet, struct flow *flow)
 {
 	struct frontend_key key = {};
 	struct frontend frontend = {};
@@ -107,19 +107,19 @@ __noinline int choose(const struct packet *packet, struct flow *flow)
 /* No flow yet. `flow` is room for a new one, all zero. */
 PURE int begin(struct __sk_buff *skb, const struct packet *packet, struct flow *flow)
 {
-	int reason = choose(packet, flow);
+	int reason = choose(packet, flow), refusal;
 
 	if (!reason)
 		return TC_ACT_UNSPEC;
-	count(flow->service_port, reason);
 	if (reason >= REASON_DROP_NO_LOCAL_ENDPOINT)
-		return TC_ACT_SHOT;
-	if (reason >= REASON_REJECT_NO_ENDPOINT)
-		return reject(skb, packet);
-	reason = flow_remember(&packet->tuple, flow);
-	if (reason)
 		return drop(flow->service_port, reason);
-	return translate(skb, packet, flow);
+	if (reason < REASON_REJECT_NO_ENDPOINT) {
+		refusal = flow_remember(&packet->tuple, flow);
+		if (refusal)
+			return drop(flow->service_port, refusal);
+	}
+	count(flow->service_port, reason);
+	return reason < REASON_REJECT_NO_ENDPOINT ? translate(skb, packet, flow) : reject(skb, packet);
 }
 
 /* May this flow's backend no longer be chosen? */
@@ -143,7 +143,7 @@ PURE bool backend_left(const struct packet *packet, const struct flow *flow)
  * Must this packet choose anew, although a row exists? A SYN whose row is closing or whose backend left the
  * pool (the source port is used again); a UDP flow whose backend left, looked at once a second.
  */
-__noinline int is_stale(const struct packet *packet, const struct flow *flow)
+static __noinline int is_stale(const struct packet *packet, const struct flow *flow)
 {
 	if (!packet || !flow || flow->flags & FLOW_REPLY)
 		return false;
@@ -179,6 +179,36 @@ PURE int find_from_pod(const struct packet *packet, struct flow *flow)
 	return flow_find(&packet->tuple, flow, IN_HALF_OPEN);
 }
 
+/* A row that stays spoilt would be in the way for good; its twin brings a good one back. */
+PURE int drop_unstable(const struct packet *packet)
+{
+	flow_delete(&packet->tuple);
+	return drop(0, REASON_DROP_UNSTABLE_ROW);
+}
+
+/*
+ * A backend answers a SYN with SYN or RST. With anything else it speaks of a connection it has already with this very
+ * client port, one that we have no row of: made directly, or at a socket. The packet is that connection's.
+ */
+PURE bool is_anothers_answer(const struct packet *packet, const struct flow *flow)
+{
+	return is_tcp(packet) && flow->flags == FLOW_REPLY && !(flow->state & FLOW_REPLIED) &&
+	       !(packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_RST_BIT));
+}
+
+/* Gives a flow another source port, by its reply: the client's next SYN finds it. */
+static __noinline int flow_move(const struct packet *packet, const struct flow *flow)
+{
+	struct flow_key forward;
+	struct flow moved;
+
+	twin_key(&packet->tuple, flow, &forward);
+	twin_row(&packet->tuple, flow, &forward, &moved);
+	use(flow_forget(&packet->tuple, flow));
+	moved.source_port = other_source_port();
+	return flow_remember(&forward, &moved);
+}
+
 SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
@@ -190,22 +220,25 @@ int from_pod(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	found = find_from_pod(&packet, &flow);
 	if (found == UNSTABLE)
-		return drop(0, REASON_DROP_UNSTABLE_ROW);
+		return drop_unstable(&packet);
 	/* a connection whose beginning was not ours is not ours: kube-proxy's live on in conntrack */
 	if (found == NOT_OURS || (found == NONE && is_tcp(&packet) && !is_tcp_start(&packet)))
 		return TC_ACT_UNSPEC;
 	if (found != NONE && may_be_stale(&packet, &flow) && is_stale(&packet, &flow)) {
-		flow_forget(&packet.tuple, &flow);
+		use(flow_forget(&packet.tuple, &flow));
 		found = NONE;
 	}
 	if (found == NONE) {
 		__builtin_memset(&flow, 0, sizeof(flow));
 		return begin(skb, &packet, &flow);
 	}
-	if (found == TENTATIVE && is_confirmed(&packet, &flow))
-		flow_promote(&packet.tuple, &flow);
-	else if (flow_is_due(&packet, &flow))
-		flow_touch(&packet, &flow, found == TENTATIVE, 0);
+	if (found == TENTATIVE && is_confirmed(&packet, &flow)) {
+		flow.state |= news_of(&packet, &flow);
+		flow.seen = now_seconds();
+		use(flow_promote(&packet.tuple, &flow));
+	} else if (flow_is_due(&packet, &flow)) {
+		use(flow_touch(&packet, &flow, found == TENTATIVE, 0));
+	}
 	return translate(skb, &packet, &flow);
 }
 
@@ -222,12 +255,16 @@ int to_pod(struct __sk_buff *skb)
 	if (found == NONE)
 		return TC_ACT_UNSPEC;
 	if (found == UNSTABLE)
-		return drop(0, REASON_DROP_UNSTABLE_ROW);
+		return drop_unstable(&packet);
+	if (found == TENTATIVE && is_anothers_answer(&packet, &flow)) {
+		use(flow_move(&packet, &flow));
+		return TC_ACT_UNSPEC;
+	}
 	if (flow_is_due(&packet, &flow)) {
 		__u64 mac = 0;
 
 		bpf_skb_load_bytes(skb, ETH_ALEN, &mac, ETH_ALEN);
-		flow_touch(&packet, &flow, found == TENTATIVE, mac);
+		use(flow_touch(&packet, &flow, found == TENTATIVE, mac));
 	}
 	return translate(skb, &packet, &flow);
 }

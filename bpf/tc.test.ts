@@ -218,7 +218,7 @@ for (const cast of casts) {
   test(`from_pod leaves TCP over ${family} alone that did not begin here, and a RST too`, async (t) => {
     using programs = await loadPrograms('tc', sizes);
     programs.serve(facts(cast, { any: [] }));
-    for (const flags of ['A', 'AP', 'AF', 'R', 'AR', 'AS']) {
+    for (const flags of ['A', 'AP', 'AF', 'R', 'AR', 'AS', 'RS', 'SF']) {
       const frame = packet(TCP, toVip(cast, 4001), { flags });
       const { retval, bytes } = send(t, programs, 'from_pod', frame);
       t.is(retval, verdict.unspec, flags);
@@ -296,7 +296,6 @@ for (const cast of casts) {
         t.deepEqual(wayOf(reply.out), back(way));
       }
     }
-    t.is((await programs.flows('half_open')).length, 0, 'both flows were confirmed');
     t.is((await programs.flows('flows')).filter(({ row }) => row.flags & flowFlag.hairpin).length, 4);
   });
 
@@ -364,9 +363,8 @@ for (const cast of casts) {
     const way = toVip(cast, 4001);
     const there = wayOf(send(t, programs, 'from_pod', packet(TCP, way)).out);
     send(t, programs, 'to_pod', packet(TCP, back(there), { flags: 'AS' }));
-    t.is((await programs.flows('half_open')).length, 2);
+    t.is((await programs.flows('flows')).length, 0);
     send(t, programs, 'from_pod', packet(TCP, way, { flags: 'A' }));
-    t.is((await programs.flows('half_open')).length, 0);
     t.is((await programs.flows('flows')).length, 2);
   });
 
@@ -502,26 +500,61 @@ for (const cast of casts) {
     }
     t.is(send(t, programs, 'from_pod', packet(TCP, toVip(cast, 4002), { flags: 'A' })).retval, verdict.shot);
     t.is(programs.count(0, 'drop_unstable_row'), 2n);
+    t.is(send(t, programs, 'from_pod', packet(TCP, toVip(cast, 4002))).retval, verdict.unspec, 'nor is it in the way');
   });
 
-  test(`the next hop over ${family} is learnt from the first reply and forgotten when replies stop`, async (t) => {
+  for (const [name, protocol] of [
+    ['TCP', TCP],
+    ['UDP', UDP],
+  ] as const) {
+    test(`the next hop of ${name} over ${family} is learnt from the first reply, and UDP forgets it when replies stop`, async (t) => {
+      using programs = await loadPrograms('tc', sizes);
+      programs.serve(facts(cast, { protocol }));
+      const way = toVip(cast, 4001);
+      const first = send(t, programs, 'from_pod', packet(protocol, way));
+      t.is(first.out.ethernet?.destination, GATEWAY_MAC, 'routed, while nothing is known');
+      const there = wayOf(first.out);
+      const ethernet = { source: BACKEND_MAC, destination: POD_MAC };
+      send(t, programs, 'to_pod', packet(protocol, back(there), { flags: 'AS', ethernet }));
+      const next = () => send(t, programs, 'from_pod', packet(protocol, way, { flags: 'A' })).out.ethernet?.destination;
+      t.is(next(), BACKEND_MAC);
+      t.is(next(), BACKEND_MAC);
+      await age(programs, 'flows', 15);
+      next();
+      t.is(next(), protocol === TCP ? BACKEND_MAC : GATEWAY_MAC, 'no reply for 15 seconds');
+      await age(programs, 'flows', 1);
+      send(t, programs, 'to_pod', packet(protocol, back(there), { flags: 'A', ethernet }));
+      t.is(next(), BACKEND_MAC, 'a reply again');
+    });
+  }
+
+  test(`a VIP connection over ${family} whose port has a direct one to the backend moves, and the direct one lives`, async (t) => {
+    using programs = await loadPrograms('tc', sizes);
+    programs.serve(facts(cast, { any: [cast.backends[0]] }));
+    const way = toVip(cast, 4001);
+    const clash = wayOf(send(t, programs, 'from_pod', packet(TCP, way)).out);
+    t.is(clash.sport, 4001);
+    const challenge = packet(TCP, back(clash), { flags: 'A' });
+    t.deepEqual(send(t, programs, 'to_pod', challenge).bytes, challenge, 'the direct connection’s own packet');
+    const moved = handshake(t, programs, way);
+    t.not(moved.sport, 4001);
+    t.deepEqual(wayOf(send(t, programs, 'to_pod', packet(TCP, back(moved), { flags: 'A' })).out), back(way));
+    t.deepEqual(send(t, programs, 'to_pod', challenge).bytes, challenge);
+  });
+
+  test(`another pod’s packets with this client’s address over ${family} meet none of its rows`, async (t) => {
     using programs = await loadPrograms('tc', sizes);
     programs.serve(facts(cast));
-    const way = toVip(cast, 4001);
-    const first = send(t, programs, 'from_pod', packet(TCP, way));
-    t.is(first.out.ethernet?.destination, GATEWAY_MAC, 'routed, while nothing is known');
-    const there = wayOf(first.out);
-    const ethernet = { source: BACKEND_MAC, destination: POD_MAC };
-    send(t, programs, 'to_pod', packet(TCP, back(there), { flags: 'AS', ethernet }));
-    const next = () => send(t, programs, 'from_pod', packet(TCP, way, { flags: 'A' })).out.ethernet?.destination;
-    t.is(next(), BACKEND_MAC);
-    t.is(next(), BACKEND_MAC);
-    await age(programs, 'flows', 15);
-    next();
-    t.is(next(), GATEWAY_MAC, 'no reply for 15 seconds');
-    await age(programs, 'flows', 1);
-    send(t, programs, 'to_pod', packet(TCP, back(there), { flags: 'A', ethernet }));
-    t.is(next(), BACKEND_MAC, 'a reply again');
+    handshake(t, programs, toVip(cast, 4001));
+    for (const { key, row } of await programs.flows('flows')) {
+      t.is(key.device, 1, 'the loopback device of a test run');
+      programs.dropFlow('flows', key);
+      programs.dropFlow('half_open', key);
+      programs.setFlow('flows', { ...key, device: 2 }, row);
+    }
+    const reset = packet(TCP, toVip(cast, 4001), { flags: 'R' });
+    t.deepEqual(send(t, programs, 'from_pod', reset).bytes, reset);
+    t.is((await programs.flows('flows')).filter(({ row }) => row.state & flowState.reset).length, 0);
   });
 
   test(`one row of a flow over ${family} evicted comes back from its twin`, async (t) => {

@@ -107,7 +107,9 @@ struct flow_key {
 	__be16 destination_port;
 	__u8 protocol;
 	__u8 hook; /* enum hook: the one place where this row may be used */
-	__u16 zero;
+	/* Low half of the index of the pod's device, so that who sends with a neighbour's address meets none of its rows;
+	 * 0 at the wire, where replies may come by another device. */
+	__u16 device;
 };
 
 enum flow_flag {
