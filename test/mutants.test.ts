@@ -7,17 +7,15 @@ import { applyMutant, type Mutant } from './mutants/mutant.ts';
 const root = join(import.meta.dirname, '..');
 
 test('mutants: each still applies, and its tests exist (make mutants runs them)', (t) => {
-  for (const mutant of mutants) {
-    t.notThrows(() => applyMutant(mutant, readFileSync(join(root, mutant.file), 'utf8')), mutant.name);
-    for (const files of mutant.tests) t.not(globSync(files, { cwd: root }).length, 0, `${mutant.name}: ${files}`);
-  }
-});
-
-test('mutants: what is compiled is built again', (t) => {
-  for (const { file, rebuild, name } of mutants) {
-    const expected = /^bpf\/.*\.[ch]$/.test(file) ? 'bpf' : /^native\/.*\.[ch]$/.test(file) ? 'native' : null;
-    t.is(rebuild, expected, name);
-  }
+  const stale = mutants.flatMap((mutant) => {
+    try {
+      applyMutant(mutant, readFileSync(join(root, mutant.file), 'utf8'));
+      return globSync(mutant.tests, { cwd: root }).length > 0 ? [] : [`${mutant.name}: no ${mutant.tests}`];
+    } catch (error) {
+      return [String(error)];
+    }
+  });
+  t.deepEqual(stale, []);
 });
 
 test('mutants: no two have one name', (t) => {
@@ -26,7 +24,7 @@ test('mutants: no two have one name', (t) => {
 });
 
 test('applyMutant() refuses what is not there, is there twice, or changes nothing', (t) => {
-  const mutant: Mutant = { name: 'x', file: 'a.ts', find: 'a', replace: '$&b', tests: [], rebuild: null };
+  const mutant: Mutant = { name: 'x', file: 'a.ts', find: 'a', replace: '$&b', tests: '' };
   t.is(applyMutant(mutant, 'a'), '$&b');
   t.throws(() => applyMutant(mutant, 'b'), { message: /stands in a\.ts 0 times/ });
   t.throws(() => applyMutant(mutant, 'aa'), { message: /stands in a\.ts 2 times/ });

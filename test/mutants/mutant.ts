@@ -6,10 +6,23 @@ export interface Mutant {
   /** Exact text that stands in the file once. */
   readonly find: string;
   readonly replace: string;
-  /** Test files that must notice, as ava takes them. */
-  readonly tests: readonly string[];
-  /** What has to be built again to have the fault in it; source that Node runs as it is: null. */
-  readonly rebuild: 'bpf' | 'native' | null;
+  /** The test files that must notice, as ava takes them. */
+  readonly tests: string;
+}
+
+/** Faults of one file that the same tests must notice. */
+export function faults(
+  file: string,
+  tests: string,
+  list: readonly (readonly [name: string, find: string, replace: string])[],
+): Mutant[] {
+  return list.map(([name, find, replace]) => ({ name, file, find, replace, tests }));
+}
+
+/** What has to be built again to have the fault in it; null: nothing, Node runs the source. */
+export function rebuildOf({ file }: Mutant): 'bpf' | 'native' | null {
+  if (!/\.[ch]$/.test(file)) return null;
+  return file.startsWith('native/') ? 'native' : 'bpf';
 }
 
 /** The text with the fault. Throws if `find` is not there, or not once, or changes nothing. */

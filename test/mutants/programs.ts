@@ -1,0 +1,143 @@
+import { faults, type Mutant } from './mutant.ts';
+
+const packets = 'bpf/tc.test.ts';
+const sockets = 'bpf/connect.test.ts';
+const maps = 'native/map.test.ts';
+
+/** Faults of what is compiled: the BPF programs, and the addon with its face. */
+export const programs: readonly Mutant[] = [
+  ...faults('bpf/nat.h', packets, [
+    [
+      'the checksum is not told of new ports',
+      'checksum_offset(packet), from, into, flags | sizeof(into))',
+      'checksum_offset(packet), from, from, flags | sizeof(into))',
+    ],
+    [
+      'the IPv4 header keeps its old checksum',
+      'check = ~fold((__u64)(__u16)~ip->check + (__u32)change);',
+      'check = ip->check;',
+    ],
+    [
+      'a datagram without a checksum gets one',
+      '__u64 flags = is_tcp(packet) ? 0 : BPF_F_MARK_MANGLED_0;',
+      '__u64 flags = 0;',
+    ],
+  ]),
+  ...faults('bpf/check.h', packets, [
+    ['programs take another half for the check word', 'checksum->sum >> 32', 'checksum->sum >> 31'],
+  ]),
+  ...faults('bpf/frontend.h', packets, [
+    ['a row of frontends need not prove itself', 'if (frontend_check(key, copy) == copy->check)', 'if (key)'],
+  ]),
+  ...faults('bpf/flow.h', packets, [
+    [
+      'a row is used at any hook: the key of the way back has the same one',
+      'twin->hook = flow->flags & FLOW_HAIRPIN ? key->hook : ((key->hook - 1) ^ 1) + 1;',
+      'twin->hook = key->hook;',
+    ],
+    [
+      'a second flow over one backend takes the way back of the first',
+      'if (!reply_key_is_taken(&reply, key)) {',
+      'flow_delete(&reply);\n\t\tif (true) {',
+    ],
+  ]),
+  ...faults('bpf/tc.bpf.c', packets, [
+    [
+      'to_pod looks for the rows of from_pod',
+      'parse_transport(skb, HOOK_TO_POD, &packet)',
+      'parse_transport(skb, HOOK_FROM_POD, &packet)',
+    ],
+    ['a pod that reaches itself gets its own address for a peer', 'flow->source = packet->tuple.destination;', ''],
+    [
+      'a flow is established before its client answered',
+      'return flow->state & FLOW_REPLIED && !(flow->flags & FLOW_REPLY) &&',
+      'return flow &&',
+    ],
+    [
+      'TCP that did not begin here is taken for a beginning',
+      'found == NOT_OURS || (found == NONE && is_tcp(&packet) && !is_tcp_start(&packet))',
+      'found == NOT_OURS',
+    ],
+    [
+      'a UDP flow stays with a backend that left',
+      'is_tcp_start(packet) : now_seconds() != flow->seen',
+      'is_tcp_start(packet) : !flow',
+    ],
+    [
+      'what nobody translated leaves the node',
+      'return drop(frontend.service_port, REASON_DROP_UNTRANSLATED);',
+      'return TC_ACT_UNSPEC;',
+    ],
+    [
+      'an address that no Service has leaves the node',
+      'return drop(0, REASON_DROP_UNALLOCATED);',
+      'return TC_ACT_UNSPEC;',
+    ],
+    [
+      'a drop and a reject change places',
+      'frontend->flags & FRONTEND_HAS_ENDPOINT ? REASON_DROP_NO_LOCAL_ENDPOINT',
+      '!(frontend->flags & FRONTEND_HAS_ENDPOINT) ? REASON_DROP_NO_LOCAL_ENDPOINT',
+    ],
+  ]),
+  ...faults('bpf/pool.h', packets, [
+    [
+      'the last backend of a pool is never chosen',
+      '* pool.count) >> 32)',
+      '* (pool.count > 1 ? pool.count - 1 : 1)) >> 32)',
+    ],
+    [
+      'session affinity holds a client to a backend that left',
+      'pool_contains(pool.start, pool.count, &wanted)) {',
+      'true) {',
+    ],
+    ['session affinity has no end', 'seconds_since(old->seen) < frontend->affinity_seconds', 'old'],
+    [
+      'a Local policy chooses from all',
+      'frontend->flags & FRONTEND_LOCAL_ONLY ? frontend->local : frontend->any',
+      'frontend->any',
+    ],
+  ]),
+  ...faults('bpf/reject.h', packets, [
+    [
+      'the RST acknowledges one byte too little',
+      'bpf_ntohl(old.seq) + old.syn + old.fin + data',
+      'bpf_ntohl(old.seq) + data',
+    ],
+  ]),
+  ...faults('native/map.ts', maps, [['noexist overwrites', 'noexist: 1, exist: 2', 'noexist: 0, exist: 2']]),
+  ...faults('native/src/map.c', maps, [
+    ['a key that is too long reaches the kernel', 'if (size == want)', 'if (size >= want)'],
+  ]),
+  ...faults('bpf/connect.bpf.c', sockets, [
+    ['the peer of a socket is its backend', 'if (peer_find(&socket_reverse, &key, &peer))', 'if (ipv6 && !ctx)'],
+    [
+      'an unconnected socket changes its backend',
+      'if (sends && remembered_choice(call, frontend, backend))',
+      'if (sends && !backend && remembered_choice(call, frontend, backend))',
+    ],
+    [
+      'an unconnected socket keeps a backend that left',
+      'if (!pool_contains(pool.start, pool.count, backend))',
+      'if (!pool.count)',
+    ],
+    [
+      'a port that is not the Service’s is let through',
+      'return refuse(frontend.service_port, REASON_REJECT_UNDEFINED_PORT);',
+      'return ALLOW;',
+    ],
+    [
+      'without an endpoint the caller waits',
+      'return refuse(frontend.service_port, REASON_REJECT_NO_ENDPOINT);',
+      'return ALLOW;',
+    ],
+    ['pods with tc are served by the socket, too', 'if (call->in_host || !node->pods_at_tc)', 'if (!node || call)'],
+    ['the node’s sockets are left to tc', 'if (call->in_host || !node->pods_at_tc)', 'if (!node->pods_at_tc)'],
+    ['IPv6 addresses lose a word', 'ctx->user_ip6[2] = address->words[2];', 'ctx->user_ip6[2] = address->words[1];'],
+    ['a refusal says EPERM', 'bpf_set_retval(-ECONNREFUSED);', ''],
+    [
+      'all pods are one affine client',
+      'cookie = bpf_get_netns_cookie(ctx);',
+      'cookie = config.host_netns_cookie + !ctx;',
+    ],
+  ]),
+];
