@@ -123,13 +123,13 @@ export interface Places {
  * First fit. Holes are not looked at twice for one size: they only shrink here, so that a size that did not fit into
  * one never will.
  */
-export function findPlaces(segments: Segments): Places {
-  const { ends } = segments.holes;
-  let starts: number[] | undefined;
+export function findPlaces({ holes }: Segments): Places {
+  let copy: Holes | undefined;
   const firstFit = new Map<number, number>();
   return {
     take(count) {
-      starts ??= segments.holes.starts.slice();
+      copy ??= { starts: [...holes.starts], ends: [...holes.ends] };
+      const { starts, ends } = copy;
       let i = firstFit.get(count) ?? 0;
       while ((ends[i] ?? Infinity) - (starts[i] ?? 0) < count) i++;
       firstFit.set(count, i);
@@ -138,7 +138,7 @@ export function findPlaces(segments: Segments): Places {
       return { start, count };
     },
     end() {
-      return (starts ?? segments.holes.starts).at(-1) ?? 0;
+      return (copy ?? holes).starts.at(-1) ?? 0;
     },
   };
 }
