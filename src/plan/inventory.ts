@@ -2,6 +2,7 @@ import { type Frontend, frontend, servicePortName, u32 } from '../layout.gen.ts'
 import { type Claims, emptyClaims } from '../model/claims.ts';
 import { serviceName } from '../model/service.ts';
 import { emptyIds, forgetId, type Ids, learnId } from './ids.ts';
+import type { Row } from './rows.ts';
 import {
   acquire,
   endQuarantine,
@@ -55,7 +56,7 @@ export function inventory(actual: Tables, reserved: ReadonlyMap<string, string> 
   }
   const held: Inventory = {
     rows: emptyTables(),
-    segments: readSegments(pools, (segment) => presentRows(segment, actual.backends)),
+    segments: readSegments(pools, (segment) => presentSlots(segment, actual.backends).map(([, row]) => row)),
     written: new Map(),
     ids: emptyIds(),
     bearers: new Map(),
@@ -186,19 +187,20 @@ function disown(held: Inventory, table: keyof Owned, owner: string, key: string)
 
 /** The content of a segment whose slots were all written; null if one was not. */
 function takeWritten(held: Inventory, segment: Segment): string | null {
-  const rows = presentRows(segment, held.written);
-  if (rows.length < segment.count) return null;
-  for (let i = 0; i < segment.count; i++) held.written.delete(u32.encode(segment.start + i));
-  return rows.join('');
+  const present = presentSlots(segment, held.written);
+  if (present.length < segment.count) return null;
+  for (const [key] of present) held.written.delete(key);
+  return present.map(([, row]) => row).join('');
 }
 
-/** The rows of the slots up to the first one that is not there. */
-function presentRows({ start, count }: Segment, rows: ReadonlyMap<string, string>): string[] {
-  const present: string[] = [];
+/** The slots up to the first one that is not there. */
+function presentSlots({ start, count }: Segment, rows: ReadonlyMap<string, string>): Row[] {
+  const present: Row[] = [];
   for (let slot = start; slot < start + count; slot++) {
-    const row = rows.get(u32.encode(slot));
+    const key = u32.encode(slot);
+    const row = rows.get(key);
     if (row === undefined) break;
-    present.push(row);
+    present.push([key, row]);
   }
   return present;
 }
