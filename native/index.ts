@@ -7,10 +7,8 @@ export { lockPath, type PathLock } from './lock.ts';
 export { BpfMap, type MapInfo, type MapOptions, type Rows, type UpdateMode } from './map.ts';
 export {
   type NetAddress,
-  type NetChange,
   type NetLink,
   type NetRoute,
-  NetWatch,
   netAddresses,
   netLinks,
   netRoutes,
@@ -20,3 +18,4 @@ export { BpfObject, type LoadOptions, loadObject } from './object.ts';
 export { BpfProgram, loadInstructions, type ProgramInfo, type TestResult, type TestRun } from './program.ts';
 export { RingBuffer } from './ring.ts';
 export type { AttachType, CgroupAttachType, MapType, ProgramType } from './uapi.ts';
+export { type NetChange, NetWatch } from './watch.ts';

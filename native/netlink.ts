@@ -1,4 +1,4 @@
-import { addon, type Handle } from './addon.ts';
+import { addon } from './addon.ts';
 
 export interface NetLink {
   ifindex: number;
@@ -72,26 +72,4 @@ export async function netAddresses(): Promise<NetAddress[]> {
 /** All routes of all tables, IPv4 first. Cached and cloned ones are not routes. */
 export async function netRoutes(): Promise<NetRoute[]> {
   return addon.netRoutes() as Promise<NetRoute[]>;
-}
-
-export type NetChange = 'link' | 'address' | 'route' | 'overrun';
-
-/**
- * Calls back when links, addresses or routes of the calling thread's network namespace change: once per kind for what
- * arrived together. 'overrun': changes were lost, read everything anew. It keeps the process alive until it is closed.
- */
-export class NetWatch implements Disposable {
-  readonly #open: Handle;
-
-  constructor(onChange: (what: NetChange) => void) {
-    this.#open = addon.watchOpen(onChange as (what: string) => void);
-  }
-
-  close(): void {
-    addon.close(this.#open);
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
 }
