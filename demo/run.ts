@@ -10,7 +10,7 @@ import process from 'node:process';
 import { cgroup2Mount } from '../test/netns/cgroup.ts';
 import { mountRoot } from '../test/netns/reaper.ts';
 import * as acts from './acts.ts';
-import { lament, print, promise } from './narrator.ts';
+import { BrokenPromise, lament, print, promise } from './narrator.ts';
 import { type Stage, setStage } from './stage.ts';
 
 let stage: Stage | undefined;
@@ -26,6 +26,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 async function play(): Promise<void> {
+  if (process.getuid?.() !== 0) throw new BrokenPromise('namespaces and BPF programs are made by root: sudo make demo');
   const began = performance.now();
   print('bpfsvc demo: Kubernetes Services from plain YAML, in the kernel');
   stage = await setStage();
