@@ -1,0 +1,68 @@
+import test from 'ava';
+import { reasons, start, texts, worldOf } from './fixture.ts';
+
+const both = worldOf({ a: { behind: ['10.0.0.1'] }, b: { behind: ['10.0.0.2'] } });
+const onlyB = worldOf({ b: { behind: ['10.0.0.2'] } });
+
+test('makePlan() tells the loser of a claim, and gives it to him when the winner goes', (t) => {
+  const { plan, take, tables } = start(onlyB);
+  const contested = plan(both, ['default/a']);
+  t.deepEqual(reasons(contested), {
+    '': [],
+    'default/a': [],
+    'default/b': ['port http (80/TCP) of clusterIP 10.96.0.1 belongs to Service default/a'],
+  });
+  take(contested.steps);
+  const released = plan(onlyB, ['default/a']);
+  t.deepEqual(reasons(released), { '': [], 'default/a': [], 'default/b': [] });
+  take(released.steps);
+  take(plan(onlyB, []).steps);
+  t.is(tables.names.size, 1);
+  t.is(tables.frontends.size, 2);
+});
+
+test('makePlan() keeps the name of a row that goes over to another Service until that is done', (t) => {
+  const { plan, take } = start(worldOf({ a: { behind: ['10.0.0.1'] } }));
+  const handover = plan(onlyB, ['default/a', 'default/b']);
+  t.deepEqual(texts(handover), [
+    'set names id (default/b)',
+    'set backends 1 (default/b)',
+    'set frontends 0a6000010050 (default/b)',
+    'set frontends 0a6000010000 (default/b)',
+  ]);
+  take(handover.steps);
+  t.deepEqual(texts(plan(onlyB, [])), ['delete names id (default/a)']);
+});
+
+test('makePlan() finds who still holds a row when its heir goes before it was handed over', (t) => {
+  const { plan, take, tables } = start(worldOf({ b: { behind: ['10.0.0.1'] } }));
+  const inherited = worldOf({ a: { behind: ['10.0.0.2'] }, b: { clusterIPs: ['10.96.0.2'] } });
+  take(plan(inherited, ['default/a', 'default/b']).steps.filter((step) => step.owner !== 'default/a'));
+  const left = worldOf({ b: { clusterIPs: ['10.96.0.2'] } });
+  take(plan(left, ['default/a']).steps);
+  t.deepEqual(
+    [...tables.frontends.keys()].map((key) => key.slice(24, 36)),
+    ['0a6000020050', '0a6000020000'],
+  );
+});
+
+test('makePlan() does not let a Service that cannot be served keep others from their address', (t) => {
+  const ports = [{ name: 'x'.repeat(64), protocol: 'TCP', number: 80, nodePort: 0 }] as const;
+  const { plan, tables } = start(worldOf({ a: { ports, created: '2020-01-01T00:00:00Z' }, b: {} }));
+  t.is(tables.frontends.size, 2);
+  const shown = plan(worldOf({ a: { ports: [] }, b: {} }));
+  t.deepEqual(reasons(shown), { '': [], 'default/a': ['it has no port'], 'default/b': [] });
+});
+
+test('makePlan() serves the address of two Services with different ports once, for as long as one is left', (t) => {
+  const dns = [{ name: 'dns', protocol: 'UDP', number: 53, nodePort: 0 }] as const;
+  const shared = worldOf({ a: { behind: ['10.0.0.1'] }, b: { ports: dns } });
+  const { plan, take, tables } = start(shared);
+  t.is(tables.frontends.size, 3);
+  t.deepEqual(reasons(plan(shared)), { '': [], 'default/a': [], 'default/b': [] });
+  const left = worldOf({ b: { ports: dns } });
+  const steps = plan(left, ['default/a']);
+  t.deepEqual(texts(steps), ['set frontends 0a6000010000 (default/b)', 'delete frontends 0a6000010050 (default/a)']);
+  take(steps.steps);
+  t.deepEqual(texts(plan(left, [])), ['delete names id (default/a)']);
+});
