@@ -52,7 +52,6 @@ const longFiles: Readonly<Record<string, string>> = {
   'src/kube/endpoints.test.ts': 'one table: slices, Endpoints and Pods in, endpoints and problems out',
   'src/kube/manifests.test.ts': 'one folder of files, edited in every way',
   'src/model/endpoints.test.ts': "one table: kube-proxy's cases",
-  'src/plan/plan.test.ts': 'one story a test, told in the same few words',
   'src/plan/plan.property.test.ts': 'one random world and the kernel it is checked against',
 };
 
