@@ -57,7 +57,7 @@ export function makeSandbox(): Sandbox {
     close() {
       setNetns(`/proc/${process.pid}/ns/net`);
       for (const name of [...pods, netns]) run('netns', 'del', name);
-      execFileSync('umount', [bpfFs]);
+      execFileSync('umount', ['--lazy', bpfFs]);
       rmSync(directory, { recursive: true });
       removeCgroup(cgroup);
     },

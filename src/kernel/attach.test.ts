@@ -1,0 +1,152 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { BpfLink, netnsCookie } from 'libbpf-ts';
+import { makeSandbox } from '../../test/sandbox.ts';
+import { attachHooks, detachAll } from './attach.ts';
+import type { Device, Role } from './devices.ts';
+import { detachFilters } from './filters.ts';
+import { type Generation, loadGeneration } from './generation.ts';
+import { cgroupHooks, deviceHooks } from './hooks.ts';
+import { readNetwork } from './network.ts';
+import { defaultSizes, encodeConfig, readObjects } from './objects.ts';
+import { listLinkPins, makeDirectory, type PinDir, pinDir } from './pins.ts';
+
+const box = makeSandbox();
+const sizes = { ...defaultSizes, flows: 1024, half_open: 1024, socket_reverse: 1024, counters: 1024 };
+let programs: Generation['programs'];
+
+test.before(async () => {
+  const dir = place('programs');
+  const config = encodeConfig(netnsCookie());
+  ({ programs } = await loadGeneration(dir, { objects: readObjects(), sizes, config }));
+});
+test.after.always(() => box.close());
+
+function place(name: string): PinDir {
+  const dir = pinDir(join(box.bpfFs, name));
+  makeDirectory(dir.path);
+  return dir;
+}
+
+async function device(name: string, role: Role): Promise<Device> {
+  const { links } = await readNetwork();
+  const ifindex = links.find((link) => link.name === name)?.ifindex;
+  if (ifindex === undefined) throw new Error(`no device ${name}`);
+  return { ifindex, name, role, reason: '' };
+}
+
+function programAt(dir: PinDir, pin: string): number {
+  using link = BpfLink.openPinned(join(dir.links, pin));
+  return link.info().programId;
+}
+
+test.serial('attachHooks() attaches wires before pods and sockets', async (t) => {
+  const dir = place('order');
+  box.addPod('order1');
+  const devices = [await device('order1', 'pod'), { ...(await device('lo', 'wire')), name: 'wire' }];
+  const { attached } = await attachHooks(dir, [...deviceHooks(devices), ...cgroupHooks(box.cgroup)], programs, 'tcx');
+  t.deepEqual(attached.slice(0, 4), ['wire egress', 'order1 ingress', 'order1 egress', `connect4 of ${box.cgroup}`]);
+  t.is(attached.length, 11);
+  t.is((await detachAll(dir)).length, 11);
+  t.deepEqual(listLinkPins(dir), []);
+});
+
+test.serial('attachHooks() gives a device whose role changes its new program in place', async (t) => {
+  const dir = place('role');
+  box.addPod('role1');
+  const pod = await device('role1', 'pod');
+  const pin = `tcx-${pod.ifindex}-egress`;
+  await attachHooks(dir, deviceHooks([pod]), programs, 'tcx');
+  t.is(programAt(dir, pin), programs.to_pod.info.id);
+  const { attached, repointed, detached } = await attachHooks(
+    dir,
+    deviceHooks([{ ...pod, role: 'wire' }]),
+    programs,
+    'tcx',
+  );
+  t.deepEqual(
+    { attached, repointed, detached },
+    {
+      attached: [],
+      repointed: ['role1 egress'],
+      detached: [`tcx-${pod.ifindex}-ingress`],
+    },
+  );
+  t.is(programAt(dir, pin), programs.to_wire.info.id);
+});
+
+test.serial('attachHooks() takes a device that is gone for no error, and removes its pins', async (t) => {
+  const dir = place('gone');
+  box.addPod('gone1');
+  const pod = await device('gone1', 'pod');
+  await attachHooks(dir, deviceHooks([pod]), programs, 'tcx');
+  box.ip('link', 'del', 'gone1');
+  const still = await attachHooks(dir, deviceHooks([pod]), programs, 'tcx');
+  t.deepEqual(still, { attached: [], repointed: [], detached: [], failed: [] });
+  t.deepEqual(listLinkPins(dir), []);
+});
+
+test.serial('attachHooks() tells what it detaches from a device that is gone and no longer asked for', async (t) => {
+  const dir = place('left');
+  box.addPod('left1');
+  const pod = await device('left1', 'pod');
+  await attachHooks(dir, deviceHooks([pod]), programs, 'tcx');
+  box.ip('link', 'del', 'left1');
+  const { detached } = await attachHooks(dir, [], programs, 'tcx');
+  t.deepEqual(detached, [`tcx-${pod.ifindex}-egress`, `tcx-${pod.ifindex}-ingress`]);
+});
+
+test.serial('attachHooks() moves to another cgroup when that is asked for', async (t) => {
+  const dir = place('cgroup');
+  const [first, second] = ['first', 'second'].map((name) => join(box.cgroup, name));
+  mkdirSync(first ?? '');
+  mkdirSync(second ?? '');
+  await attachHooks(dir, cgroupHooks(first ?? ''), programs, 'tcx');
+  const { attached, detached } = await attachHooks(dir, cgroupHooks(second ?? ''), programs, 'tcx');
+  t.is(attached.length, 8);
+  t.is(detached.length, 8);
+  t.deepEqual(await attachHooks(dir, cgroupHooks(second ?? ''), programs, 'tcx'), {
+    attached: [],
+    repointed: [],
+    detached: [],
+    failed: [],
+  });
+  await detachAll(dir);
+});
+
+test.serial('attachHooks() reports a hook that is refused and goes on with the others', async (t) => {
+  const dir = place('refused');
+  const lo = await device('lo', 'wire');
+  const hooks = deviceHooks([lo]);
+  const bad = { ...programs, to_wire: programs.connect4 };
+  const { attached, failed } = await attachHooks(dir, [...hooks, ...cgroupHooks(box.cgroup)], bad, 'tcx');
+  t.deepEqual(
+    failed.map(({ where }) => where),
+    ['lo egress'],
+  );
+  t.is(attached.length, 8);
+  await detachAll(dir);
+});
+
+test.serial('attachHooks() uses clsact filters where told so: attached, replaced in place, detached', async (t) => {
+  const dir = place('clsact');
+  box.addPod('clsact1');
+  const pod = await device('clsact1', 'pod');
+  const hooks = [...deviceHooks([pod]), ...cgroupHooks(box.cgroup)];
+  const first = await attachHooks(dir, hooks, programs, 'clsact');
+  t.deepEqual(first.attached.slice(0, 2), ['clsact1 ingress', 'clsact1 egress']);
+  t.is(listLinkPins(dir).length, 8);
+  t.deepEqual(await attachHooks(dir, hooks, programs, 'clsact'), {
+    attached: [],
+    repointed: [],
+    detached: [],
+    failed: [],
+  });
+  const wire = await attachHooks(dir, deviceHooks([{ ...pod, role: 'wire' }]), programs, 'clsact');
+  t.deepEqual(wire.repointed, ['clsact1 egress']);
+  t.true(wire.detached.includes('clsact1 ingress'));
+  t.regex(box.ip('-d', 'link', 'show', 'clsact1'), /clsact1/);
+  t.deepEqual(await detachFilters(), ['clsact1 egress']);
+  t.deepEqual(await detachFilters(), []);
+});
