@@ -8,7 +8,7 @@
  *   to_pod    egress of the same: what a pod is sent
  *   to_wire   egress of every way out of the node
  */
-#include "flow.h"
+#include "flow_state.h"
 #include "nat.h"
 #include "pool.h"
 #include "reject.h"

@@ -1,13 +1,13 @@
 import test from 'ava';
 import { BpfError } from './index.ts';
 
-const full = { code: 'E2BIG', call: 'map_update', object: 'map frontends', detail: 'Argument list too long' };
+const full = { code: 'E2BIG', call: 'map_update', object: 'map addresses', detail: 'Argument list too long' };
 
 test('BpfError says call, object, reason and code in one sentence', (t) => {
   const error = new BpfError(full);
-  t.is(error.message, 'map_update map frontends: Argument list too long (E2BIG)');
+  t.is(error.message, 'map_update map addresses: Argument list too long (E2BIG)');
   t.is(error.name, 'BpfError');
-  t.deepEqual({ ...error }, { name: 'BpfError', code: 'E2BIG', call: 'map_update', object: 'map frontends' });
+  t.deepEqual({ ...error }, { name: 'BpfError', code: 'E2BIG', call: 'map_update', object: 'map addresses' });
 });
 
 test('BpfError has `log` and `done` only where there are any', (t) => {

@@ -4,7 +4,7 @@ export interface Failure {
   code: string;
   /** What was asked: 'map_update', 'object_load', 'netlink RTM_GETLINK'. */
   call: string;
-  /** Whose it is: 'map frontends', '/sys/fs/bpf/x', 'veth3 ingress'. */
+  /** Whose it is: 'map addresses', '/sys/fs/bpf/x', 'veth3 ingress'. */
   object: string;
   /** The reason in words. */
   detail: string;

@@ -162,8 +162,9 @@ const vectors: { name: string; encoded: string; bytes: string }[] = [
       destinationPort: 443,
       protocol: 6,
       hook: 2,
+      device: 0x1234,
     }),
-    bytes: `${ipv4} ${ipv6} 9c40 01bb 06 02 0000`,
+    bytes: `${ipv4} ${ipv6} 9c40 01bb 06 02 3412`,
   },
   {
     name: 'flow',

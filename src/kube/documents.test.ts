@@ -104,13 +104,10 @@ const fragment = fc.oneof(
 );
 
 test('readDocuments() never throws, whatever the text', async (t) => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(fragment, { maxLength: 12 }), async (fragments) => {
-      await readDocuments(fragments.join(''), new Map());
-    }),
-    { numRuns: 3000 },
-  );
-  t.pass();
+  const anyText = fc.asyncProperty(fc.array(fragment, { maxLength: 12 }), async (fragments) => {
+    await readDocuments(fragments.join(''), new Map());
+  });
+  await t.notThrowsAsync(async () => await fc.assert(anyText, { numRuns: 3000 }));
 });
 
 test('readDocuments() keeps the objects of documents that did not change, wherever they moved', async (t) => {

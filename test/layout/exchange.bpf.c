@@ -103,7 +103,7 @@ EXCHANGE(switches, struct number, SLOT_0, struct switches, SWITCHES)
 	X(destination_port, bpf_htons(443))                                                                            \
 	X(protocol, 6)                                                                                                 \
 	X(hook, HOOK_TO_WIRE)                                                                                          \
-	X(zero, 0)
+	X(device, 0xa1b2)
 #define FLOW(X)                                                                                                        \
 	IPV4(X, source)                                                                                                \
 	IPV6(X, destination)                                                                                           \

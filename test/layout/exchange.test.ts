@@ -46,6 +46,7 @@ const flowKey: FlowKey = {
   destinationPort: 443,
   protocol: 6,
   hook: hook.to_wire,
+  device: 0xa1b2,
 };
 const flow: Flow = {
   source: ipv4,

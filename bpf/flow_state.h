@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#pragma once
+#include "flow.h"
+
+/* What a packet changes in the flow that it belongs to. Mostly nothing. */
+
+#define NEXT_HOP_SECONDS 10 /* replies stopped for this long: ask the routing again where the backend is */
+#define ONE_WAY_SECONDS 20  /* less than any lifetime of a flow that is not closing */
+
+/*
+ * The client has answered the backend: both rows go where a flood of new flows cannot evict them. Those in half_open
+ * stay until others need the room: deleted, they would be missed by a reader that looked into `flows` a moment ago.
+ */
+static __noinline int flow_promote(const struct flow_key *key, const struct flow *flow)
+{
+	struct flow_key reply;
+	struct flow row;
+
+	if (!key || !flow)
+		return done();
+	twin_key(key, flow, &reply);
+	twin_row(key, flow, &reply, &row);
+	/* refused, the flow stays where it is and the next packet tries again */
+	if (!bpf_map_update_elem(&flows, &reply, &row, BPF_ANY))
+		bpf_map_update_elem(&flows, key, flow, BPF_ANY);
+	return done();
+}
+
+PURE bool is_zero_mac(const __u8 *mac)
+{
+	return !(mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]);
+}
+
+/* `row` is live: a reader between the two writes finds it unstable and reads again. */
+PURE void set_next_hop(const struct flow_key *key, struct flow *row, const __u8 *mac)
+{
+	struct flow copy = *row;
+
+	__builtin_memcpy(copy.next_hop, mac, ETH_ALEN);
+	copy.check = flow_check(key, &copy);
+	__builtin_memcpy(row->next_hop, mac, ETH_ALEN);
+	row->check = copy.check;
+}
+
+/* What this packet adds to the state of its flow. */
+PURE __u8 news_of(const struct packet *packet, const struct flow *flow)
+{
+	bool is_reply = flow->flags & FLOW_REPLY;
+	__u8 state = is_reply ? FLOW_REPLIED : 0;
+
+	if (packet->tcp_flags & TCP_FLAG_RST_BIT)
+		state |= FLOW_RESET;
+	if (packet->tcp_flags & TCP_FLAG_FIN_BIT)
+		state |= is_reply ? FLOW_BACKEND_FIN : FLOW_CLIENT_FIN;
+	return state & ~flow->state;
+}
+
+/* A row is written at most once a second, and when there is news: a write takes the cache line from the other
+ * CPUs. */
+PURE bool flow_is_due(const struct packet *packet, const struct flow *flow)
+{
+	return now_seconds() != flow->seen || news_of(packet, flow);
+}
+
+/* A row as it is in the map now, to be written in place. NULL: evicted. */
+PURE struct flow *live_row(const struct flow_key *key, bool tentative)
+{
+	return tentative ? bpf_map_lookup_elem(&half_open, key) : bpf_map_lookup_elem(&flows, key);
+}
+
+/* After an eviction the key of a twin may have become another flow's. */
+PURE bool is_twin_of(const struct flow *row, const struct flow_key *key)
+{
+	return same_address(&row->source, &key->destination) && same_address(&row->destination, &key->source) &&
+	       row->source_port == key->destination_port && row->destination_port == key->source_port;
+}
+
+/* The bookkeeping of a packet that is due. `source_mac`: of a reply, where it came from. */
+static __noinline int flow_touch(const struct packet *packet, const struct flow *flow, bool tentative, __u64 source_mac)
+{
+	struct flow_key other;
+	struct flow *row, *twin;
+	__u8 news;
+
+	if (!packet || !flow)
+		return done();
+	news = news_of(packet, flow);
+	twin_key(&packet->tuple, flow, &other);
+	twin = live_row(&other, tentative);
+	if (!twin) { /* evicted alone: the way back would be lost */
+		struct flow lost;
+
+		twin_row(&packet->tuple, flow, &other, &lost);
+		lost.state |= news;
+		if (tentative)
+			bpf_map_update_elem(&half_open, &other, &lost, BPF_NOEXIST);
+		else
+			bpf_map_update_elem(&flows, &other, &lost, BPF_NOEXIST);
+	}
+	row = live_row(&packet->tuple, tentative);
+	if (!row)
+		return done();
+	row->state |= news;
+	row->seen = now_seconds();
+	if (!twin)
+		return done();
+	if (!is_twin_of(twin, &packet->tuple)) {
+		flow_delete(&packet->tuple); /* the way back is another flow's: this one is over */
+		return done();
+	}
+	twin->state |= news;
+	/* Traffic one way keeps the way back alive, without looking like a reply. */
+	if (seconds_since(twin->seen) > ONE_WAY_SECONDS)
+		twin->seen = now_seconds() - NEXT_HOP_SECONDS - 1;
+	/* Bridge without br_netfilter: the SYN is routed, the reply switched past conntrack. Sent to the MAC that the
+	 * reply came from, later packets travel as a direct frame would. UDP without replies for a while asks routing
+	 * again, since the backend may have moved; TCP must not, its routed packets would be INVALID to conntrack. */
+	if (flow->flags & FLOW_REPLY) {
+		if (is_zero_mac(twin->next_hop))
+			set_next_hop(&other, twin, (__u8 *)&source_mac);
+	} else if (!is_tcp(packet) && !is_zero_mac(row->next_hop) && seconds_since(twin->seen) > NEXT_HOP_SECONDS) {
+		__u8 unknown[ETH_ALEN] = {};
+
+		set_next_hop(&packet->tuple, row, unknown);
+	}
+	return done();
+}
