@@ -32,17 +32,19 @@ const label = (count: number): string => (count === 1 ? '1' : '10k');
 export async function setStage(cpu: number, say: (what: string) => void): Promise<Stage> {
   const names = [
     'direct',
+    'direct-again',
     ...counts.flatMap((count) => ['iptables', 'nftables', 'bpfsvc'].map((kind) => `${kind}-${label(count)}`)),
     'sockets-10k',
   ];
   const nodes = names.map((name, i) => ({ name, pods: [`client${i}`, `backend${i}`] }));
   const lab = await createLab({ shape: 'ptp', nodes, tag: 'bench' });
   try {
-    const variants = [direct(lab, cpu)];
+    const variants = [direct(lab, cpu, 'direct', 'pod to pod: no rule, no program')];
     await Promise.all(lab.nodes.map((node) => startBackend(lab, backend(node), cpu, serverPorts)));
     for (const count of counts) {
       variants.push(await iptables(lab, cpu, count, say), await nftables(lab, cpu, count, say));
     }
+    variants.push(direct(lab, cpu, 'direct-again', 'the same once more: how far to trust the rest'));
     const agents: Agent[] = [];
     for (const count of counts) {
       const { agent, variants: more } = await ours(lab, cpu, count, say);
@@ -64,11 +66,9 @@ const backend = (node: Node): Pod => node.pods[1] as Pod;
 const servicePort = 80;
 const podPort = serverPorts[0] as number;
 
-function direct(lab: Lab, cpu: number): Variant {
-  const node = lab.node('direct');
-  const prober = startProber(lab, client(node), cpu);
-  const about = 'pod to pod: no rule, no program';
-  return { name: 'direct', about, prober, address: backend(node).ip4, port: podPort };
+function direct(lab: Lab, cpu: number, name: string, about: string): Variant {
+  const node = lab.node(name);
+  return { name, about, prober: startProber(lab, client(node), cpu), address: backend(node).ip4, port: podPort };
 }
 
 async function iptables(lab: Lab, cpu: number, count: number, say: (what: string) => void): Promise<Variant> {
@@ -116,8 +116,8 @@ async function ours(
 /** What the socket hooks cost by themselves: no program at the pods' devices. */
 async function socketsAlone(lab: Lab, cpu: number, say: (what: string) => void): Promise<Variant> {
   const node = lab.node('sockets-10k');
-  const args = node.pods.flatMap(({ veth }) => ['--device', `${veth}=none`]);
-  await load(lab, node, args, benchServices(manyServices, backend(node).ip4), say);
+  const devices = node.pods.map(({ veth }) => `${veth}=none`).join(',');
+  await load(lab, node, ['--device', devices], benchServices(manyServices, backend(node).ip4), say);
   const prober = startProber(lab, client(node), cpu, { cgroup: node.cgroup });
   const about = 'bpfsvc, the socket hooks without tc';
   return { name: 'socket alone@10k', about, prober, address: targetIP, port: servicePort };
