@@ -15,6 +15,7 @@ const words: Record<string, { describe: string; load: () => Promise<{ command: C
   },
 };
 
+const EXIT_CODES = 'Exit codes: 0 done, 1 something was found or failed, 2 wrong usage.';
 const USAGE = 2;
 const FAILED = 1;
 
@@ -31,7 +32,7 @@ async function main(words: readonly string[]): Promise<void> {
     .recommendCommands()
     .completion('completion', 'print a shell completion script')
     .wrap(Math.min(120, process.stdout.columns ?? 100))
-    .epilogue('Exit codes: 0 done, 1 something was found or failed, 2 wrong usage.')
+    .epilogue(EXIT_CODES)
     .exitProcess(false)
     .fail((message, error) => {
       throw error ?? new UsageError(message);
@@ -43,15 +44,27 @@ async function main(words: readonly string[]): Promise<void> {
 async function withCommand(cli: Argv, typed: readonly string[]): Promise<Argv> {
   const word = typed.find((argument) => argument in words);
   for (const [name, { describe, load }] of Object.entries(words)) {
-    if (name === word) cli.command((await load()).command);
+    if (name === word) cli.command(withExitCodes((await load()).command));
     else cli.command(name, describe);
   }
   return cli;
 }
 
+function withExitCodes(command: CommandModule): CommandModule {
+  const { builder } = command;
+  if (typeof builder !== 'function') return command;
+  return { ...command, builder: async (cli: Argv) => (await builder(cli)).epilogue(EXIT_CODES) };
+}
+
+/** Ours, or one that yargs throws instead of telling its fail handler. */
+function isUsage(error: unknown): error is Error {
+  return error instanceof UsageError || (error instanceof Error && error.name === 'YError');
+}
+
 /** One sentence for what a person can do something about; a stack for what they cannot. */
 function explain(error: unknown): { text: string; code: number } {
-  if (error instanceof UsageError) return { text: `${error.message}: see 'bpfsvc --help'`, code: USAGE };
+  if (error instanceof UsageError)
+    return { text: `${error.message.replaceAll(/\s*\n\s*/g, ' ')}: see 'bpfsvc --help'`, code: USAGE };
   if (error instanceof RefusedError || error instanceof UnsupportedError) return { text: error.message, code: FAILED };
   if (!(error instanceof Error)) return { text: String(error), code: FAILED };
   const code = 'code' in error ? error.code : undefined;

@@ -172,7 +172,14 @@ export function flowItems(reading: Reading): FlowItem[] {
     ...[...reading.flows].map(([key, value]) => flowItem(reading, key, value, false)),
     ...[...reading.halfOpen].map(([key, value]) => flowItem(reading, key, value, true)),
   ];
-  return items.sort((a, b) => byService(a, b) || compare(a.from.source, b.from.source) || compare(a.hook, b.hook));
+  const order = new Map(items.map((item) => [item, clientFirst(item)]));
+  return items.sort((a, b) => byService(a, b) || compare(order.get(a) ?? '', order.get(b) ?? ''));
+}
+
+/** Sorts by client, with the twins of a flow side by side, the way there first. */
+function clientFirst({ reply, from, becomes, hook }: FlowItem): string {
+  const [client, address] = reply ? [becomes.destination, becomes.source] : [from.source, from.destination];
+  return `${client} ${address} ${reply} ${hook}`;
 }
 
 function flowItem({ tables, nowSeconds }: Reading, key: string, value: string, halfOpen: boolean): FlowItem {

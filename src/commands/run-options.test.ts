@@ -1,0 +1,56 @@
+import test from 'ava';
+import { parseDevices, parseNodePorts, parseServiceCidrs, parseSizes } from './run-options.ts';
+import { parseSeconds, UsageError } from './usage.ts';
+
+test('parseServiceCidrs() takes one range of each family', (t) => {
+  t.deepEqual(parseServiceCidrs('10.96.0.0/12, fd00:10:96::/112'), [
+    { address: '10.96.0.0', prefixLength: 12 },
+    { address: 'fd00:10:96::', prefixLength: 112 },
+  ]);
+});
+
+test('parseNodePorts() takes a range', (t) => {
+  t.deepEqual(parseNodePorts('30000-32767'), { first: 30_000, last: 32_767 });
+  t.deepEqual(parseNodePorts('1-1'), { first: 1, last: 1 });
+});
+
+test('parseDevices() and parseSizes() take lists and repeated flags', (t) => {
+  t.deepEqual(
+    parseDevices(['eth0=wire,veth1=pod', 'x=none']),
+    new Map([
+      ['eth0', 'wire'],
+      ['veth1', 'pod'],
+      ['x', 'none'],
+    ] as const),
+  );
+  t.deepEqual(parseSizes(['flows=1024', 'names=5,counters=7']), { flows: 1024, names: 5, counters: 7 });
+  t.deepEqual(parseSizes([]), {});
+});
+
+test('parseSeconds() takes seconds, minutes and hours', (t) => {
+  t.deepEqual(
+    ['90', '30s', '5m', '1h'].map((text) => parseSeconds('--x', text)),
+    [90, 30, 300, 3600],
+  );
+});
+
+for (const [what, parse, message] of [
+  ['an unknown map', () => parseSizes(['flow=5']), /no such map, but names, backends/],
+  ['a map of one row that is no table', () => parseSizes(['switches=2']), /no such map/],
+  ['no rows', () => parseSizes(['flows=0']), /number of rows/],
+  ['too many rows', () => parseSizes(['flows=99999999999']), /number of rows/],
+  ['half a pair', () => parseSizes(['flows']), /NAME=VALUE/],
+  ['a pair and a half', () => parseSizes(['flows=1=2']), /NAME=VALUE/],
+  ['an unknown role', () => parseDevices(['eth0=uplink']), /pod, wire, none/],
+  ['an address for a range', () => parseServiceCidrs('10.0.0.0'), /ADDRESS\/LENGTH/],
+  ['two ranges of one family', () => parseServiceCidrs('10.0.0.0/8,11.0.0.0/8'), /two ranges of one family/],
+  ['port 0', () => parseNodePorts('0-5'), /FIRST-LAST/],
+  ['port 65536', () => parseNodePorts('5-65536'), /FIRST-LAST/],
+  ['a range upside down', () => parseNodePorts('6-5'), /FIRST-LAST/],
+  ['no time', () => parseSeconds('--audit-interval', '0'), /30s, 5m/],
+  ['words', () => parseSeconds('--audit-interval', 'soon'), /30s, 5m/],
+] as const) {
+  test(`parsing refuses ${what}`, (t) => {
+    t.throws(parse, { instanceOf: UsageError, message });
+  });
+}
