@@ -93,10 +93,13 @@ export async function addPods(node: Node, pods: readonly Pod[], options: LabOpti
   );
 }
 
+const podsEver = new WeakMap<Node, number>();
+
 /** The next pod of a node, entered in its list but not built yet. */
 export function newPod(prefix: string, node: Node, name?: string): Pod {
-  // After the highest one ever: an address that is used anew would meet flows and neighbours of the pod before.
-  const k = 1 + Math.max(0, ...node.pods.map((pod) => Number(pod.ip4.split('.')[3]) - 10));
+  // One more than ever before: an address that is used anew would meet flows and neighbours of the pod that had it.
+  const k = (podsEver.get(node) ?? 0) + 1;
+  podsEver.set(node, k);
   const podName = name ?? `${node.name}p${k}`;
   const pod: Pod = {
     name: podName,

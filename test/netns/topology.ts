@@ -121,13 +121,13 @@ export function nodeRoutes(self: Node, nodes: readonly Node[], underlay: Underla
   const lines = [`route add default via ${outsideAddress.ip4}`, `route add default via ${outsideAddress.ip6}`];
   if (underlay === 'routes') return [...lines, ...others.flatMap(podRoutes)];
   lines.push(
-    `link add vxlan.1 address 02:00:00:00:00:0${self.index} mtu 1450 type vxlan id 1 dev eth0 local ${self.ip4} dstport 8472 nolearning`,
+    `link add vxlan.1 address ${tunnelMac(self)} mtu 1450 type vxlan id 1 dev eth0 local ${self.ip4} dstport 8472 nolearning`,
     'link set vxlan.1 up',
     `address add 10.1.${self.index}.0/32 dev vxlan.1`,
     `address add fd00:1:${self.index}::/128 dev vxlan.1 nodad`,
   );
   for (const other of others) {
-    const mac = `02:00:00:00:00:0${other.index}`;
+    const mac = tunnelMac(other);
     lines.push(
       `route add ${other.podCidr4} via 10.1.${other.index}.0 dev vxlan.1 onlink`,
       `route add ${other.podCidr6} via fd00:1:${other.index}:: dev vxlan.1 onlink`,
@@ -138,11 +138,15 @@ export function nodeRoutes(self: Node, nodes: readonly Node[], underlay: Underla
   return lines;
 }
 
+function tunnelMac(node: Node): string {
+  return `02:00:00:00:00:${node.index.toString(16).padStart(2, '0')}`;
+}
+
 /** Lines for `bridge -batch` in a node that has vxlan.1: which node is behind which MAC. */
 export function tunnelPeers(self: Node, nodes: readonly Node[]): string[] {
   return nodes
     .filter((node) => node.index !== self.index)
-    .map((other) => `fdb append 02:00:00:00:00:0${other.index} dev vxlan.1 dst ${other.ip4}`);
+    .map((other) => `fdb append ${tunnelMac(other)} dev vxlan.1 dst ${other.ip4}`);
 }
 
 /** The pods of a node, reached over the wire. */
