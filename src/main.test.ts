@@ -41,6 +41,13 @@ test('bpfsvc run with a flag that makes no sense is wrong usage', async (t) => {
   const { code, stderr } = await runCli('run', '--manifests', manifests, '--map-size', 'flow=5');
   t.is(code, 2);
   t.regex(stderr, /^bpfsvc: --map-size flow: there is no such map, but [^\n]+\n$/);
+  const twice = await runCli('run', '--manifests', manifests, '--manifests', manifests);
+  t.is(twice.code, 2);
+  t.regex(twice.stderr, /^bpfsvc: --manifests is given twice: /);
+  const list = await runCli('run', '--manifests', manifests, '--device', 'a=pod', '--device', 'b=nothing');
+  t.regex(list.stderr, /^bpfsvc: --device b=nothing is not one of /);
+  const first = await runCli('run', '--manifests', manifests, '--device', 'a=nothing', '--device', 'b=pod');
+  t.regex(first.stderr, /^bpfsvc: --device a=nothing is not one of /);
 });
 
 test('bpfsvc --help lists every word, and each of them has examples and the exit codes', async (t) => {

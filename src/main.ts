@@ -23,7 +23,6 @@ async function main(words: readonly string[]): Promise<void> {
   const cli = yargs(words)
     .scriptName('bpfsvc')
     .usage('$0 <command>\n\nKubernetes Services in eBPF, on any CNI that gives pods a veth and routes.')
-    .parserConfiguration({ 'duplicate-arguments-array': false })
     .version(false)
     .help('help')
     .alias('help', 'h')
@@ -34,6 +33,7 @@ async function main(words: readonly string[]): Promise<void> {
     .wrap(Math.min(120, process.stdout.columns ?? 100))
     .epilogue(EXIT_CODES)
     .exitProcess(false)
+    .check(refuseTwice)
     .fail((message, error) => {
       throw error ?? new UsageError(message);
     });
@@ -50,6 +50,16 @@ async function withCommand(cli: Argv, typed: readonly string[]): Promise<Argv> {
   return cli;
 }
 
+/** Flags that may be given more than once. */
+const lists = new Set(['_', 'device', 'map-size', 'mapSize']);
+
+function refuseTwice(flags: Record<string, unknown>): true {
+  for (const [name, value] of Object.entries(flags)) {
+    if (Array.isArray(value) && !lists.has(name)) throw new UsageError(`--${name} is given twice`);
+  }
+  return true;
+}
+
 function withExitCodes(command: CommandModule): CommandModule {
   const { builder } = command;
   if (typeof builder !== 'function') return command;
@@ -63,7 +73,7 @@ function isUsage(error: unknown): error is Error {
 
 /** One sentence for what a person can do something about; a stack for what they cannot. */
 function explain(error: unknown): { text: string; code: number } {
-  if (error instanceof UsageError)
+  if (isUsage(error))
     return { text: `${error.message.replaceAll(/\s*\n\s*/g, ' ')}: see 'bpfsvc --help'`, code: USAGE };
   if (error instanceof RefusedError || error instanceof UnsupportedError) return { text: error.message, code: FAILED };
   if (!(error instanceof Error)) return { text: String(error), code: FAILED };
