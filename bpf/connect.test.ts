@@ -1,5 +1,6 @@
 import anyTest from 'ava';
 import { BpfLink, netnsCookie, setNetns } from 'libbpf-ts';
+import { maps } from '../src/layout.gen.ts';
 import { addressToHex } from '../src/model/address.ts';
 import { createLab, type Lab, type Node, type Pod } from '../test/netns/lab.ts';
 import { type Client, startClient, startServer } from '../test/netns/traffic.ts';
@@ -184,6 +185,19 @@ test('session affinity of the node’s own sockets is the node’s, and of pods 
       serve(servers, 100);
     }
   }
+  const clients = new Set<string>();
+  for await (const { count, keys } of programs.map('affinity').entries()) {
+    const hex = Buffer.from(keys).toString('hex');
+    for (let at = 0; at < count; at++) {
+      const key = hex.slice(at * 2 * maps.affinity.keySize, (at + 1) * 2 * maps.affinity.keySize);
+      clients.add(maps.affinity.key.decode(key).client);
+    }
+  }
+  const cookie = Buffer.alloc(8);
+  cookie.writeUInt32LE(Number(cookieOf(pod.netns) >> 32n));
+  cookie.writeUInt32LE(Number(cookieOf(pod.netns) & 0xffffffffn), 4);
+  const expected = [addressToHex(node.ip4), addressToHex(node.ip6), `ff00000000000000${cookie.toString('hex')}`];
+  t.deepEqual([...clients].sort(), expected.sort());
 });
 
 test('without a node address there is nobody to be loyal for: the node’s sockets spread', async (t) => {

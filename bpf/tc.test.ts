@@ -136,6 +136,18 @@ async function age(programs: Programs, table: 'flows' | 'half_open', seconds: nu
   }
 }
 
+/** As `age`, for what clients are held to. */
+async function ageAffinity(programs: Programs, seconds: number): Promise<void> {
+  const map = programs.map('affinity');
+  for await (const { count, keys, values } of map.entries()) {
+    for (let i = 0; i < count; i++) {
+      const row = Buffer.from(values.slice(i * 24, (i + 1) * 24));
+      row.writeUInt32LE((row.readUInt32LE(20) - seconds) >>> 0, 20);
+      map.update(keys.slice(i * 20, (i + 1) * 20), row);
+    }
+  }
+}
+
 for (const cast of casts) {
   const { family } = cast;
 
@@ -366,6 +378,16 @@ for (const cast of casts) {
     t.is((await programs.flows('flows')).length, 0);
     send(t, programs, 'from_pod', packet(TCP, way, { flags: 'A' }));
     t.is((await programs.flows('flows')).length, 2);
+
+    programs.serve(facts(cast, { protocol: UDP, servicePort: 8 }));
+    const asking = toVip(cast, 4002);
+    const asked = wayOf(send(t, programs, 'from_pod', packet(UDP, asking)).out);
+    for (let i = 0; i < 3; i++) send(t, programs, 'from_pod', packet(UDP, asking));
+    t.is((await programs.flows('flows')).length, 2, 'to ask again is no answer');
+    send(t, programs, 'to_pod', packet(UDP, back(asked)));
+    t.is((await programs.flows('flows')).length, 2);
+    send(t, programs, 'from_pod', packet(UDP, asking));
+    t.is((await programs.flows('flows')).length, 4);
   });
 
   test(`a source port used again (${family}): a SYN on a closing flow, or whose backend left, picks again`, async (t) => {
@@ -454,17 +476,10 @@ for (const cast of casts) {
     t.not(next, mine);
     for (let i = 1; i < 30; i++) t.is(pick(5100 + i), next);
     programs.serve(facts(cast, { affinitySeconds: 1 }));
-    for await (const rows of programs.map('affinity').entries()) {
-      for (let i = 0; i < rows.count; i++) {
-        const value = Buffer.from(rows.values.slice(i * 24, (i + 1) * 24));
-        value.writeUInt32LE(nowSeconds() - 5, 20);
-        programs.map('affinity').update(rows.keys.slice(i * 20, (i + 1) * 20), value);
-      }
-    }
     const spread = new Set<string>();
     for (let i = 0; i < 60; i++) {
       spread.add(pick(7000 + i));
-      if (i < 59) programs.map('affinity').delete(programs.map('affinity').nextKey(undefined) as Uint8Array);
+      await ageAffinity(programs, 5);
     }
     t.true(spread.size > 1, 'forgotten, it spreads');
   });
