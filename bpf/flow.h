@@ -13,7 +13,7 @@
  * judged at look-up; no sweep has to run for any of this to be right.
  */
 
-#define PORT_ATTEMPTS 16
+#define PORT_ATTEMPTS 8
 
 static __noinline __u32 flow_check(const struct flow_key *key, const struct flow *flow)
 {
@@ -52,14 +52,45 @@ PURE bool is_expired(const struct flow *flow, __u8 protocol, bool tentative)
 	return seconds_since(flow->seen) > lifetime;
 }
 
+PURE __u32 flow_hint_slot(const struct flow_key *key)
+{
+	__u32 ports = (__u32)key->source_port << 16 | key->destination_port;
+	__u32 place = (__u32)key->device << 8 | key->hook;
+	__u32 mix = (key->source.words[3] ^ key->source.words[1]) * 0x9e3779b1;
+
+	mix ^= (key->destination.words[3] ^ key->destination.words[1]) * 0x85ebca6b;
+	mix ^= (ports ^ place) * 0xc2b2ae35;
+	return mix >> 16;
+}
+
+/* Rows with this key may exist from now on, for as long as a flow of this protocol may be idle. */
+PURE void flow_hint_set(const struct flow_key *key)
+{
+	__u32 slot = flow_hint_slot(key);
+	struct flow_hint *hint = bpf_map_lookup_elem(&flow_hints, &slot);
+	__u32 until =
+	    now_seconds() + 1 + (key->protocol == IPPROTO_TCP ? config.tcp_established_seconds : config.udp_seconds);
+
+	if (hint && (__s32)(until - hint->until) > 0)
+		hint->until = until;
+}
+
+PURE bool flow_is_hinted(const struct flow_key *key)
+{
+	__u32 slot = flow_hint_slot(key);
+	const struct flow_hint *hint = bpf_map_lookup_elem(&flow_hints, &slot);
+
+	return !hint || (hint->until && (__s32)(hint->until - now_seconds()) > 0);
+}
+
 enum flow_table {
 	IN_FLOWS = 1 << 0,
 	IN_HALF_OPEN = 1 << 1,
 };
 
 /*
- * The flow that `key` belongs to, copied and proved. FOUND: it stands in `flows`; TENTATIVE: in `half_open`;
- * NONE also for one whose time is over. `tables`: where to look.
+ * The flow that `key` belongs to, copied and proved. FOUND: it stands in `flows`; TENTATIVE: in `half_open`; EXPIRED: its
+ * rows are to be forgotten. `tables`: where to look.
  */
 static __noinline int flow_find(const struct flow_key *key, struct flow *copy, __u32 tables)
 {
@@ -67,6 +98,8 @@ static __noinline int flow_find(const struct flow_key *key, struct flow *copy, _
 
 	if (!key || !copy)
 		return UNSTABLE;
+	if (!flow_is_hinted(key))
+		return NONE;
 	if (tables & IN_FLOWS) {
 		for (int attempt = 0; attempt < 2; attempt++) {
 			row = bpf_map_lookup_elem(&flows, key);
@@ -74,7 +107,7 @@ static __noinline int flow_find(const struct flow_key *key, struct flow *copy, _
 				goto half_open;
 			*copy = *row;
 			if (flow_check(key, copy) == copy->check)
-				return is_expired(copy, key->protocol, false) ? NONE : FOUND;
+				return is_expired(copy, key->protocol, false) ? EXPIRED : FOUND;
 		}
 		return UNSTABLE;
 	}
@@ -86,7 +119,7 @@ half_open:
 				return NONE;
 			*copy = *row;
 			if (flow_check(key, copy) == copy->check)
-				return is_expired(copy, key->protocol, true) ? NONE : TENTATIVE;
+				return is_expired(copy, key->protocol, true) ? EXPIRED : TENTATIVE;
 		}
 		return UNSTABLE;
 	}
@@ -147,17 +180,16 @@ PURE bool reply_key_is_taken(const struct flow_key *reply, const struct flow_key
 	struct flow old = {};
 	int result = flow_find(reply, &old, IN_FLOWS | IN_HALF_OPEN);
 
+	if (result == NONE)
+		return false;
 	if (result == UNSTABLE)
 		return true;
 	/* the old row's result turned around is the key of its forward row */
-	if (result != NONE && !is_closing(old.state) &&
+	if (result != EXPIRED && !is_closing(old.state) &&
 	    (!same_address(&old.destination, &forward->source) || !same_address(&old.source, &forward->destination) ||
 	     old.destination_port != forward->source_port || old.source_port != forward->destination_port))
 		return true;
-	if (result == NONE)
-		flow_delete(reply); /* its time is over */
-	else
-		use(flow_forget(reply, &old));
+	use(flow_forget(reply, &old));
 	return false;
 }
 
@@ -168,7 +200,7 @@ PURE __be16 other_source_port(void)
 }
 
 /*
- * Remembers a new flow: `flow` says what the client's packet becomes. If another flow of the same client port
+ * Remembers a new flow; its key has no row. `flow` says what the client's packet becomes. If another flow of the same client port
  * already has this backend (two VIPs over one backend), the backend must see another source port: one is
  * found and put into `flow`. 0, or the reason why the packet must be dropped.
  */
@@ -185,6 +217,7 @@ static __noinline int flow_remember(const struct flow_key *key, struct flow *flo
 		twin_key(key, flow, &reply);
 		if (!reply_key_is_taken(&reply, key)) {
 			twin_row(key, flow, &reply, &row);
+			flow_hint_set(&reply);
 			if (!bpf_map_update_elem(&half_open, &reply, &row, BPF_NOEXIST))
 				break;
 		}
@@ -194,7 +227,7 @@ static __noinline int flow_remember(const struct flow_key *key, struct flow *flo
 		return REASON_DROP_NO_SOURCE_PORT;
 
 	flow->check = flow_check(key, flow);
-	bpf_map_delete_elem(&flows, key);
+	flow_hint_set(key);
 	if (bpf_map_update_elem(&half_open, key, flow, BPF_ANY)) {
 		bpf_map_delete_elem(&half_open, &reply);
 		return REASON_DROP_NO_FLOW_ROW;

@@ -26,6 +26,11 @@ static __noinline int flow_promote(const struct flow_key *key, const struct flow
 	return done();
 }
 
+PURE bool same_mac(const __u8 *a, const __u8 *b)
+{
+	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]) | (a[5] ^ b[5]));
+}
+
 PURE bool is_zero_mac(const __u8 *mac)
 {
 	return !(mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]);
@@ -86,6 +91,8 @@ static __noinline int flow_touch(const struct packet *packet, const struct flow 
 		return done();
 	news = news_of(packet, flow);
 	twin_key(&packet->tuple, flow, &other);
+	flow_hint_set(&packet->tuple);
+	flow_hint_set(&other);
 	twin = live_row(&other, tentative);
 	if (!twin) { /* evicted alone: the way back would be lost */
 		struct flow lost;

@@ -9,6 +9,7 @@ enum found {
 	NONE,
 	UNSTABLE,  /* it changed twice while it was read */
 	TENTATIVE, /* a flow in half_open */
+	EXPIRED,   /* a flow whose time is over */
 	NOT_OURS,  /* neither a flow nor a service address */
 };
 

@@ -13,6 +13,16 @@
 #include "pool.h"
 #include "reject.h"
 
+/* The learnt next hop, if there is one. On a routed veth it is what stands there already. */
+PURE long set_destination_mac(struct __sk_buff *skb, const __u8 *mac)
+{
+	struct ethhdr *eth = data_of(skb);
+
+	if (is_zero_mac(mac) || (void *)(eth + 1) > end_of(skb) || same_mac(eth->h_dest, mac))
+		return 0;
+	return bpf_skb_store_bytes(skb, 0, mac, ETH_ALEN, 0);
+}
+
 /* Rewrites a packet of a flow and sends it on its way. */
 static __noinline int translate(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
 {
@@ -22,9 +32,8 @@ static __noinline int translate(struct __sk_buff *skb, const struct packet *pack
 		return drop(flow->service_port, REASON_DROP_MALFORMED);
 	if (flow->flags & FLOW_HAIRPIN)
 		return turn_around(skb);
-	if (!is_zero_mac(flow->next_hop) && bpf_skb_store_bytes(skb, 0, flow->next_hop, ETH_ALEN, 0))
-		return drop(flow->service_port, REASON_DROP_MALFORMED);
-	return TC_ACT_UNSPEC;
+	return set_destination_mac(skb, flow->next_hop) ? drop(flow->service_port, REASON_DROP_MALFORMED)
+							: TC_ACT_UNSPEC;
 }
 
 /*
@@ -45,9 +54,12 @@ PURE int choose_direct(const struct packet *packet, struct flow *flow)
 		return 0;
 	case UNSTABLE:
 		return REASON_DROP_UNSTABLE_ROW;
+	case EXPIRED:
+		break;
+	default:
+		if (!is_closing(old.state))
+			return REASON_CONNECTED_DIRECT;
 	}
-	if (!is_closing(old.state))
-		return REASON_CONNECTED_DIRECT;
 	use(flow_forget(&reply, &old));
 	return 0;
 }
@@ -168,12 +180,14 @@ PURE bool is_confirmed(const struct packet *packet, const struct flow *flow)
 PURE int find_from_pod(const struct packet *packet, struct flow *flow)
 {
 	struct frontend frontend = {};
+	int result;
 
 	if (is_tcp(packet))
 		return flow_find(&packet->tuple, flow, IN_FLOWS | IN_HALF_OPEN);
 	/* a datagram to no Service is the usual case, and this look-up tells sooner */
-	if (flow_find(&packet->tuple, flow, IN_FLOWS) == FOUND)
-		return FOUND;
+	result = flow_find(&packet->tuple, flow, IN_FLOWS);
+	if (result != NONE)
+		return result;
 	if (address_find(&packet->tuple.destination, &frontend) == NONE)
 		return NOT_OURS;
 	return flow_find(&packet->tuple, flow, IN_HALF_OPEN);
@@ -221,6 +235,10 @@ int from_pod(struct __sk_buff *skb)
 	found = find_from_pod(&packet, &flow);
 	if (found == UNSTABLE)
 		return drop_unstable(&packet);
+	if (found == EXPIRED) {
+		use(flow_forget(&packet.tuple, &flow));
+		found = NONE;
+	}
 	/* a connection whose beginning was not ours is not ours: kube-proxy's live on in conntrack */
 	if (found == NOT_OURS || (found == NONE && is_tcp(&packet) && !is_tcp_start(&packet)))
 		return TC_ACT_UNSPEC;
@@ -252,7 +270,7 @@ int to_pod(struct __sk_buff *skb)
 	if (parse_transport(skb, HOOK_TO_POD, &packet))
 		return TC_ACT_UNSPEC;
 	found = flow_find(&packet.tuple, &flow, IN_FLOWS | IN_HALF_OPEN);
-	if (found == NONE)
+	if (found == NONE || found == EXPIRED)
 		return TC_ACT_UNSPEC;
 	if (found == UNSTABLE)
 		return drop_unstable(&packet);

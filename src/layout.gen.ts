@@ -231,6 +231,18 @@ export const flow: Codec<Flow> = {
   },
 };
 
+export const flowHint: Codec<number> = {
+  size: 4,
+  encode(value) {
+    putU32(0, value, 'flow_hint');
+    return written(4);
+  },
+  decode(hex) {
+    read(hex, 4, 'flow_hint');
+    return getU32(0);
+  },
+};
+
 export interface FlowKey {
   readonly source: string;
   readonly destination: string;
@@ -579,6 +591,7 @@ export const maps: {
   readonly affinity: MapLayout<AffinityKey, Affinity>;
   readonly backends: MapLayout<number, Backend>;
   readonly counters: MapLayout<CounterKey, bigint>;
+  readonly flow_hints: MapLayout<number, number>;
   readonly flows: MapLayout<FlowKey, Flow>;
   readonly frontends: MapLayout<FrontendKey, Frontend>;
   readonly half_open: MapLayout<FlowKey, Flow>;
@@ -618,6 +631,16 @@ export const maps: {
     key: counterKey,
     value: counter,
   },
+  flow_hints: {
+    type: 'array',
+    keySize: 4,
+    valueSize: 4,
+    maxEntries: 65536,
+    flags: 0,
+    layout: '1dd39ee2',
+    key: u32,
+    value: flowHint,
+  },
   flows: {
     type: 'lru_hash',
     keySize: 40,
@@ -643,7 +666,7 @@ export const maps: {
     keySize: 40,
     valueSize: 56,
     maxEntries: 65536,
-    flags: 0,
+    flags: 2,
     layout: 'a39de319',
     key: flowKey,
     value: flow,
@@ -701,4 +724,4 @@ export const maps: {
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = '88fda3d0';
+export const layoutHash = '2cdd2338';

@@ -42,7 +42,7 @@ export function parseDevices(texts: readonly string[]): Map<string, Role> {
 
 /** `--map-size MAP=ROWS` */
 export function parseSizes(texts: readonly string[]): Partial<Sizes> {
-  const names = [...tableNames, ...stateNames].filter((name) => name !== 'switches');
+  const names = [...tableNames, ...stateNames].filter((name) => name !== 'switches' && name !== 'flow_hints');
   const sizes: Record<string, number> = {};
   for (const [name, value] of parsePairs('--map-size', texts)) {
     if (!names.includes(name as (typeof names)[number])) {

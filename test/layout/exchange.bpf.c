@@ -145,6 +145,9 @@ EXCHANGE(udp_choices, struct socket_key, SOCKET_KEY, struct socket_peer, SOCKET_
 EXCHANGE(socket_reverse, struct socket_key, SOCKET_KEY, struct socket_peer, SOCKET_PEER)
 
 #define COUNTER_KEY(X) X(service_port, 0x41424344) X(reason, REASON_DROP_UNTRANSLATED)
+#define FLOW_HINT(X) X(until, 0x81828384)
+EXCHANGE(flow_hints, struct number, SLOT_5, struct flow_hint, FLOW_HINT)
+
 #define COUNTER(X) X(packets, 0x0182838485868788)
 EXCHANGE(counters, struct counter_key, COUNTER_KEY, struct counter, COUNTER)
 

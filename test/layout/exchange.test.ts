@@ -99,6 +99,7 @@ const rows: { [Name in keyof typeof maps]: Row<(typeof maps)[Name]> } = {
   },
   udp_choices: { key: socketKey, value: socketPeer },
   socket_reverse: { key: socketKey, value: socketPeer },
+  flow_hints: { key: 5, value: bigId },
   counters: {
     key: { servicePort: 0x41424344, reason: reason.drop_untranslated } satisfies CounterKey,
     value: 0x0182838485868788n,
