@@ -21,16 +21,16 @@ interface Outcome {
   readonly output: string;
 }
 
-/** The tree with what is built, in a folder of its own. Packages are links, but for libbpf-ts, which is the copy's. */
-function copyTree(folder: string): void {
+/** The tree with what is built. Packages are links, but for libbpf-ts, which is the copy's own. */
+function copyTree(from: string, to: string): void {
   const left = new Set(['node_modules', '.git', 'bin']);
-  rmSync(folder, { recursive: true, force: true });
-  cpSync(root, folder, {
+  rmSync(to, { recursive: true, force: true });
+  cpSync(from, to, {
     recursive: true,
     preserveTimestamps: true, // else make builds everything again
-    filter: (path) => !left.has(relative(root, path).split(sep)[0] ?? ''),
+    filter: (path) => !left.has(relative(from, path).split(sep)[0] ?? ''),
   });
-  const packages = join(folder, 'node_modules');
+  const packages = join(to, 'node_modules');
   mkdirSync(packages);
   for (const name of readdirSync(join(root, 'node_modules')))
     symlinkSync(name === 'libbpf-ts' ? '../native' : join(root, 'node_modules', name), join(packages, name));
@@ -63,12 +63,13 @@ function runTests(folder: string, files: readonly string[]): Outcome {
 
 /** What became of one fault: the tests that it turned red, or why it does not count. */
 function tryMutant(
-  folder: string,
+  sound: string,
   mutant: Mutant,
   redBefore: ReadonlySet<string>,
 ): { red: readonly string[] } | { fault: string } {
+  const folder = `${sound}-mutant`;
   const compiled = rebuildOf(mutant);
-  copyTree(folder);
+  copyTree(sound, folder);
   try {
     const path = join(folder, mutant.file);
     writeFileSync(path, applyMutant(mutant, readFileSync(path, 'utf8')));
@@ -85,9 +86,8 @@ function tryMutant(
 }
 
 /** What is red without any fault. */
-function findRed(folder: string, tests: readonly string[]): ReadonlySet<string> {
-  copyTree(folder);
-  const { passed, red, output } = runTests(folder, tests);
+function findRed(sound: string, tests: readonly string[]): ReadonlySet<string> {
+  const { passed, red, output } = runTests(sound, tests);
   console.log(`without a fault: ${passed} passed, ${red.length} failed`);
   for (const title of red) console.log(`  ✘ ${title}`);
   if (passed === 0) throw new Error(`no test passes without a fault:\n${output}`);
@@ -100,22 +100,26 @@ function main(parts: readonly string[]): boolean {
   );
   if (wanted.length === 0) throw new Error(`no fault is called ${parts.join(' or ')}`);
   const folder = mkdtempSync(join(tmpdir(), 'mutants-'));
-  const cleanUp = () => rmSync(folder, { recursive: true, force: true });
-  process.on('exit', cleanUp);
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
 
   const tests = [...new Set(wanted.map((mutant) => mutant.tests))].sort();
-  const redBefore = findRed(folder, tests);
+  /* a copy that stands still while the tree may be worked on */
+  const sound = join(folder, 'tree');
+  copyTree(root, sound);
+  rebuild(sound, 'bpf');
+  rebuild(sound, 'native');
+  const redBefore = findRed(sound, tests);
   let noticed = 0;
   for (const mutant of wanted) {
-    const result = tryMutant(folder, mutant, redBefore);
+    const result = tryMutant(sound, mutant, redBefore);
     if ('red' in result) noticed++;
     const verdict = 'red' in result ? `${result.red.length} red: ${result.red[0]}` : result.fault;
     console.log(`${'red' in result ? '✔' : '✘'} ${mutant.file}: ${mutant.name}\n    ${verdict}`);
   }
   console.log(`\n${noticed} of ${wanted.length} faults noticed`);
   /* once more: a machine on which they fail by themselves would notice every fault */
-  const redAfter = findRed(folder, tests);
+  const redAfter = findRed(sound, tests);
   return noticed === wanted.length && redBefore.size + redAfter.size === 0;
 }
 
