@@ -123,9 +123,6 @@ EXCHANGE(switches, struct number, SLOT_0, struct switches, SWITCHES)
 EXCHANGE(flows, struct flow_key, FLOW_KEY, struct flow, FLOW)
 EXCHANGE(half_open, struct flow_key, FLOW_KEY, struct flow, FLOW)
 
-#define HINT(X) X(until, 0x61626364)
-EXCHANGE(flow_hints, struct number, SLOT_5, struct flow_hint, HINT)
-
 #define AFFINITY_KEY(X) IPV4(X, client) X(service_port, 0x41424344)
 #define AFFINITY(X) IPV6(X, backend) X(backend_port, bpf_htons(8080)) X(zero, 0) X(seen, 0x61626364)
 EXCHANGE(affinity, struct affinity_key, AFFINITY_KEY, struct affinity, AFFINITY)

@@ -93,7 +93,6 @@ const rows: { [Name in keyof typeof maps]: Row<(typeof maps)[Name]> } = {
   switches: { key: 0, value: { nodeIpv4: ipv4, nodeIpv6: ipv6, podsAtTc: 1 } satisfies Switches },
   flows: { key: flowKey, value: flow },
   half_open: { key: flowKey, value: flow },
-  flow_hints: { key: 5, value: 0x61626364 },
   affinity: {
     key: { client: ipv4, servicePort: 0x41424344 } satisfies AffinityKey,
     value: { backend: ipv6, backendPort: 8080, seen: 0x61626364 } satisfies Affinity,
