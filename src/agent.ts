@@ -240,10 +240,11 @@ class Agent {
   #sayProblems(): void {
     const parsed = this.#parsed;
     const fromPlan = [...this.#planProblems.values()].flat();
-    this.#problems.report([...this.#snapshot.problems, ...(parsed?.problems ?? []), ...fromPlan]);
-    this.#unserved.report(
-      [...(parsed?.unserved ?? [])].map(([name, reason]) => ({ object: `Service ${name}`, reason })),
-    );
+    const problems = [...this.#snapshot.problems, ...(parsed?.problems ?? []), ...fromPlan];
+    const told = new Set(problems.map(({ object, reason }) => `${object}: ${reason}`));
+    const unserved = [...(parsed?.unserved ?? [])].map(([name, reason]) => ({ object: `Service ${name}`, reason }));
+    this.#problems.report(problems);
+    this.#unserved.report(unserved.filter(({ object, reason }) => !told.has(`${object}: ${reason}`)));
   }
 
   #makeWorld(parsed: Parsed): World {

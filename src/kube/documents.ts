@@ -82,7 +82,7 @@ function readChunk(text: string): ChunkContent {
     for (const document of Array.isArray(documents) ? documents : []) {
       const fatal = document.errors.find(({ code }) => code !== 'DUPLICATE_KEY');
       if (fatal !== undefined) {
-        return { readings, repeated, failure: { ...placeOf(fatal.pos[0]), message: fatal.message } };
+        return { readings, repeated, failure: { ...placeOf(fatal.pos[0]), message: fatal.message + hintOn(text) } };
       }
       repeated.push(...document.errors.map(({ pos }) => placeOf(pos[0])));
       readings.push(readObjects(document.toJS()));
@@ -95,4 +95,9 @@ function readChunk(text: string): ChunkContent {
       failure: { ...placeOf(0), message: error instanceof Error ? error.message : String(error) },
     };
   }
+}
+
+/** People try a chart's templates first, and what the parser makes of those tells nobody anything. */
+function hintOn(text: string): string {
+  return text.includes('{{') ? " ({{ is of a template: render it first, as 'helm template' does)" : '';
 }

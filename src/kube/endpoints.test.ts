@@ -79,7 +79,6 @@ for (const [name, yaml, http, dns] of [
   ['no ports', slice('ports: [], endpoints: [{addresses: [10.1.0.1]}]'), '', ''],
   ['IPv6', slice('addressType: IPv6, endpoints: [{addresses: ["fd00::0001"]}]'), '[fd00::1]:8080', ''],
   ['names instead of addresses', slice('addressType: FQDN, endpoints: [{addresses: [a.example]}]'), '', ''],
-  ['no label', slice('endpoints: [{addresses: [10.1.0.1]}]', 'web-1', ''), '', ''],
   [
     'labelled headless',
     slice(
@@ -205,6 +204,16 @@ test('parse() a slice without its Service is a Problem until the Service comes',
   t.deepEqual(problemsOf(parseYaml(yaml + serviceYaml('clusterIP: None'))), []);
 });
 
+test('parse() a slice without the label that names its Service is a Problem, for nobody would miss it otherwise', (t) => {
+  for (const labels of ['', 'kubernetes.io/service-name: ""']) {
+    const parsed = parseYaml(service + slice('endpoints: [{addresses: [10.1.0.1]}]', 'web-1', labels));
+    t.deepEqual([list(parsed), list(parsed, 'dns/UDP')], ['', '']);
+    t.deepEqual(problemsOf(parsed), [
+      'EndpointSlice default/web-1: without the label kubernetes.io/service-name it is of no Service',
+    ]);
+  }
+});
+
 for (const [name, yaml, expected] of [
   [
     'subsets, ready and not',
@@ -303,12 +312,6 @@ for (const [name, yaml, expected] of [
   ['failed', pod('podIP: 10.2.0.1, phase: Failed'), ''],
   ['of another label', pod('podIP: 10.2.0.1', 'name: p1, labels: {app: other}'), ''],
   ['of another namespace', pod('podIP: 10.2.0.1', 'name: p1, namespace: other, labels: {app: web}'), ''],
-  ['whose port has another name', pod('podIP: 10.2.0.1', undefined, '{name: other, containerPort: 8080}'), ''],
-  [
-    'whose port has another protocol',
-    pod('podIP: 10.2.0.1', undefined, '{name: web, containerPort: 8080, protocol: UDP}'),
-    '',
-  ],
   [
     'whose ports differ',
     pod('podIP: 10.2.0.1') + pod('podIP: 10.2.0.2', 'name: p2, labels: {app: web}', '{name: web, containerPort: 9090}'),
@@ -391,7 +394,30 @@ spec:
   - {ports: [{name: web, containerPort: 8080}]}
 status: {podIP: 10.2.0.1}
 `;
-    t.is(list(parseYaml(yaml), '/TCP'), expected);
+    const parsed = parseYaml(yaml);
+    t.is(list(parsed, '/TCP'), expected);
+    const missing = `Service default/web: ports[0].targetPort: no pod that it selects has a TCP port named "${target}"`;
+    t.deepEqual(problemsOf(parsed), expected === '' ? [missing] : []);
+  });
+}
+
+test('slicesOfPods() a named targetPort that some of its pods have, or that no pod is there to have, is no Problem', (t) => {
+  t.deepEqual(problemsOf(parseYaml(selecting)), []);
+  const without = pod('podIP: 10.2.0.1', 'name: p2, labels: {app: web}', '{name: other, containerPort: 8080}');
+  t.deepEqual(problemsOf(parseYaml(selecting + pod('podIP: 10.2.0.2') + without)), []);
+});
+
+for (const [name, port] of [
+  ['of another name', '{name: other, containerPort: 8080}'],
+  ['of another protocol', '{name: web, containerPort: 8080, protocol: UDP}'],
+  ['of a number that cannot be', '{name: web, containerPort: 99999}'],
+] as const) {
+  test(`slicesOfPods() a named targetPort is a Problem if all pods have but one ${name}`, (t) => {
+    const parsed = parseYaml(selecting + pod('podIP: 10.2.0.1', undefined, port));
+    t.is(list(parsed), '');
+    t.deepEqual(problemsOf(parsed), [
+      'Service default/web: ports[0].targetPort: no pod that it selects has a TCP port named "web"',
+    ]);
   });
 }
 

@@ -46,6 +46,12 @@ export function indexInputs(objects: ObjectStore, proxyName: string | null): Inp
     else if (object.kind === 'Endpoints') endpoints.set(objectName(object), object);
     else if (object.kind === 'EndpointSlice') {
       const name = ownerOf(object, proxyName);
+      if ((object.metadata.labels[serviceNameLabel] ?? '') === '') {
+        problems.push({
+          object: objectKey(object),
+          reason: `without the label ${serviceNameLabel} it is of no Service`,
+        });
+      }
       if (name !== null) {
         const same = slices.get(name);
         if (same === undefined) slices.set(name, [object]);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { lstat, open } from 'node:fs/promises';
 import type { Problem } from '../model/service.ts';
 import { type Chunk, type ChunkCache, readDocuments } from './documents.ts';
 import { type KubeObject, objectKey } from './objects.ts';
@@ -56,19 +56,34 @@ export async function readManifestFile(name: string, path: string, before: Manif
     const { chunks, cache } = await readDocuments(text, last.cache);
     return { ...judge(name, text, chunks, last), signature, digest, cache };
   } catch (error) {
-    const problems = [fileProblem(name, faultOf(error)), ...(last.synced ? [fileProblem(name, stays)] : [])];
+    const isLink = await lstat(path).then(
+      (stats) => stats.isSymbolicLink(),
+      () => false,
+    );
+    const fault = isLink && isMissing(error) ? 'is a symbolic link to what does not exist' : faultOf(error);
+    const problems = [fileProblem(name, fault), ...(last.synced ? [fileProblem(name, stays)] : [])];
     return { ...last, problems, signature: '', digest: '' };
   }
 }
 
 /** Why a file or folder cannot be used: a sentence without its subject. */
 export function faultOf(error: unknown): string {
-  const code = (error as NodeJS.ErrnoException | null)?.code;
-  if (code === 'ENOENT' || code === 'ENOTDIR') return 'does not exist';
+  if (isMissing(error)) return 'does not exist';
+  const code = codeOf(error);
   if (code === 'EACCES' || code === 'EPERM') return 'may not be read by this user (permission denied)';
   if (code === 'EISDIR') return 'is a directory';
   if (code === 'ELOOP') return 'is a symbolic link that leads back to itself';
+  if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') return 'is not UTF-8 text: save it as UTF-8';
   return `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+}
+
+function isMissing(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException | null)?.code;
 }
 
 export function fileProblem(name: string, reason: string): Problem {
@@ -110,7 +125,12 @@ function lostFault(text: string, chunks: readonly Chunk[], last: ManifestFile): 
 function problemsOf(name: string, { line, content }: Chunk): Problem[] {
   const problems: Problem[] = [];
   for (const reading of content.readings) {
-    problems.push(...reading.problems);
+    const known = new Set([...reading.objects.map(objectKey), ...reading.refused]);
+    for (const problem of reading.problems) {
+      const { object, reason } = problem;
+      // what has no name of its own is found by its place only
+      problems.push(known.has(object) ? problem : fileProblem(name, `line ${line}: ${object}: ${reason}`));
+    }
     if (reading.foreign !== null) {
       problems.push(fileProblem(name, `line ${line}: not a Kubernetes object: ${reading.foreign}`));
     }

@@ -119,6 +119,8 @@ test('readManifests() what is bad is reported with its place, and its neighbours
     'd.yaml': `${service('d')}---\napiVersion: v1\nkind: Service\nmetadata: {}\n`,
     'e.json': '{"apiVersion": }',
     'h.yaml': `${service('h', 1)}  ports: [{port: 2}]\n`,
+    'i.yaml': '{{- if .Values.enabled }}\nkind: Service\n{{- end }}\n',
+    'j.yaml': 'apiVersion: v1\nkind: List\nitems: [5]\n',
   });
   writeFileSync(join(path, 'f.yaml'), Buffer.from([0x61, 0xff, 0xfe]));
   symlinkSync('nowhere', join(path, 'g.yaml'));
@@ -126,15 +128,17 @@ test('readManifests() what is bad is reported with its place, and its neighbours
   t.deepEqual(keys(snapshot), ['a', 'b', 'd', 'h']);
   t.false(snapshot.synced);
   const found = problems(snapshot);
-  t.is(found.length, 8);
+  t.is(found.length, 10);
   t.regex(found[0] ?? '', /^file a.yaml: line 10, column 1: not YAML: /);
   t.is(found[1], 'file b.yaml: line 1: not a Kubernetes object: it has no apiVersion');
   t.is(found[2], 'file c.yaml: is empty (0 bytes)');
-  t.is(found[3], 'Service (no name): metadata.name is missing');
+  t.is(found[3], 'file d.yaml: line 8: Service (no name): metadata.name is missing');
   t.regex(found[4] ?? '', /^file e.json: line 1: not a Kubernetes object: it has no apiVersion|^file e.json: line 1/);
-  t.regex(found[5] ?? '', /^file f.yaml: cannot be read: .*utf-8/i);
-  t.is(found[6], 'file g.yaml: does not exist');
+  t.is(found[5], 'file f.yaml: is not UTF-8 text: save it as UTF-8');
+  t.is(found[6], 'file g.yaml: is a symbolic link to what does not exist');
   t.is(found[7], 'file h.yaml: line 8, column 3: the key is there already: the latter one counts');
+  t.regex(found[8] ?? '', /^file i.yaml: line 1, column \d+: not YAML: .* \(\{\{ is of a template: render it first/);
+  t.regex(found[9] ?? '', /^file j.yaml: line 1: List: items\[0\]: not a Kubernetes object: /);
 });
 
 test('readManifests() objects that are not of Kubernetes do not keep the rest from being complete', async (t) => {

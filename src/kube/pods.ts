@@ -79,7 +79,7 @@ export function slicesOfPods(
   zoneOf: (nodeName: string) => string,
   report: Report,
 ): readonly SliceObject[] {
-  const ports = service.spec.ports.map((port, i) => readTarget(port, i, report));
+  const ports = service.spec.ports.map((port, i) => readTarget(port, i, pods, report));
   const slices = new Map<string, SliceObject & { endpoints: SliceEndpoint[] }>();
   for (const candidate of pods) {
     const resolved = ports.flatMap((resolve) => resolve(candidate.pod) ?? []);
@@ -128,10 +128,22 @@ function isReady({ status: { conditions } }: PodObject): boolean {
 }
 
 /** How the target of a Service port is found in a pod; null: that pod does not have it. */
-function readTarget(port: ServicePortSpec, i: number, report: Report): (pod: PodObject) => PortSpec | null {
+function readTarget(
+  port: ServicePortSpec,
+  i: number,
+  pods: readonly PodCandidate[],
+  report: Report,
+): (pod: PodObject) => PortSpec | null {
   const { name, protocol, targetPort } = port;
   const text = targetPort === '' || targetPort === '0' ? port.port : targetPort;
-  if (!/^-?\d+$/.test(text)) return (pod) => namedPort(pod, port, text);
+  if (!/^-?\d+$/.test(text)) {
+    if (pods.length > 0 && pods.every(({ pod }) => namedPort(pod, port, text) === null)) {
+      report(
+        `ports[${i}].targetPort: no pod that it selects has a ${protocol || 'TCP'} port named ${JSON.stringify(text)}`,
+      );
+    }
+    return (pod) => namedPort(pod, port, text);
+  }
   if (parsePort(text) !== null) return () => ({ name, protocol, port: text });
   if (text !== port.port) report(`ports[${i}].targetPort: ${text} is not a port number (1 to 65535): no pod has it`);
   return () => null;

@@ -167,9 +167,9 @@ test('readObjects() leaves out the bad item of a list and keeps its neighbours i
   t.deepEqual(
     problems.map(({ reason }) => reason),
     [
-      'endpoints[1]: expected a map, not 5',
-      'endpoints[2].addresses: expected a list, not "x"',
-      'endpoints[3].conditions.ready: expected true or false, not "no"',
+      'endpoints[1]: expected a map, not 5: left out',
+      'endpoints[2].addresses: expected a list, not "x": left out',
+      'endpoints[3].conditions.ready: expected true or false, not "no": left out',
     ],
   );
 });

@@ -107,16 +107,20 @@ export function faultOfName(name: string, longest: number): string | null {
 function validate(fields: unknown, kind: Kind, problem: (reason: string) => void): KubeObject | null {
   const first = v.safeParse(kinds[kind].schema, fields);
   if (first.success) return first.output;
-  reportIssues(first.issues, problem);
-  if (!removeBadItems(first.issues)) return null;
-  const second = v.safeParse(kinds[kind].schema, fields);
-  return second.success ? second.output : null;
+  const second = removeBadItems(first.issues) ? v.safeParse(kinds[kind].schema, fields) : null;
+  const object = second?.success ? second.output : null;
+  reportIssues(first.issues, object === null ? '' : ': left out', problem);
+  return object;
 }
 
 const shown = 5;
 
-function reportIssues(issues: readonly v.BaseIssue<unknown>[], problem: (reason: string) => void): void {
-  for (const issue of issues.slice(0, shown)) problem(`${pathOf(issue)}: ${expectation(issue)}`);
+function reportIssues(
+  issues: readonly v.BaseIssue<unknown>[],
+  consequence: string,
+  problem: (reason: string) => void,
+): void {
+  for (const issue of issues.slice(0, shown)) problem(`${pathOf(issue)}: ${expectation(issue)}${consequence}`);
   if (issues.length > shown) problem(`and ${issues.length - shown} more like these`);
 }
 

@@ -134,7 +134,7 @@ for (const [name, spec, problem] of [
       `Service default/web: ${'none of its ports is valid: it is not served'}`,
       `Service default/web: ${problem}`,
     ]);
-    t.is(alone.unserved.get('default/web'), 'none of its ports is valid');
+    t.is(alone.unserved.get('default/web'), 'none of its ports is valid: it is not served');
     const both = parseYaml(serviceYaml(`clusterIP: 10.0.0.1, ${spec.replace(/\]$/, ', {port: 81, name: other}]')}`));
     t.deepEqual(
       both.services.get('default/web')?.ports.map(({ number }) => number),
@@ -201,8 +201,9 @@ for (const [name, spec, reason] of [
   test(`readService() does not serve ${name}, and says so`, (t) => {
     const parsed = parseYaml(serviceYaml(spec));
     t.is(web(parsed), undefined);
-    t.is(parsed.unserved.get('default/web'), reason);
-    t.true(problemsOf(parsed).includes(`Service default/web: ${reason}: it is not served`));
+    const unserved = `${reason}: it is not served`;
+    t.is(parsed.unserved.get('default/web'), unserved);
+    t.true(problemsOf(parsed).includes(`Service default/web: ${unserved}`));
   });
 }
 

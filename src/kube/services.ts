@@ -77,8 +77,9 @@ export function readService(
 }
 
 function refuse(report: Report, reason: string): { unserved: string } {
-  report(`${reason}: it is not served`);
-  return { unserved: reason };
+  const unserved = `${reason}: it is not served`;
+  report(unserved);
+  return { unserved };
 }
 
 function isHeadless(spec: ServiceSpec): boolean {
