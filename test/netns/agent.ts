@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { stop } from './command.ts';
-import type { CommandResult, Lab, Node } from './lab.ts';
+import type { CommandOptions, CommandResult, Lab, Node } from './lab.ts';
 
 const cli: string = fileURLToPath(new URL('../../bin/bpfsvc', import.meta.url));
 
@@ -17,6 +17,8 @@ export interface LogLine {
 }
 
 export interface Agent extends AsyncDisposable {
+  /** The folder of its one manifest file. */
+  readonly manifests: string;
   /** Everything it has logged, over all of its lives. */
   readonly log: readonly LogLine[];
   /** Replaces the one manifest file, as an editor that saves by rename does. */
@@ -26,7 +28,7 @@ export interface Agent extends AsyncDisposable {
   /** Ends it with a signal and waits until it is gone; what it set up stays. */
   end(signal?: NodeJS.Signals): Promise<void>;
   /** Starts it again, with further flags if given, and waits for its first pass; tells how many rows that wrote. */
-  start(flags?: readonly string[]): Promise<number>;
+  start(flags?: readonly string[], env?: CommandOptions['env']): Promise<number>;
   /** Waits for a line that is logged from now on. */
   logged(pattern: RegExp): Promise<LogLine>;
   /** bpfsvc on this node, with its pin directory. */
@@ -55,11 +57,11 @@ export async function startAgent(lab: Lab, node: Node, text: string, flags: read
     writeFileSync(join(directory, '.next'), content);
     renameSync(join(directory, '.next'), join(directory, 'objects.json'));
   };
-  async function start(more: readonly string[] = []): Promise<number> {
+  async function start(more: readonly string[] = [], env: CommandOptions['env'] = {}): Promise<number> {
     const base = ['--manifests', directory, '--node', node.name, '--cgroup', node.cgroup, '--pin-dir', node.pinDir];
     const command = [cli, 'run', ...base, '--log-format', 'json', ...flags, ...more];
     const ready = logged(/rows written/);
-    const born = lab.spawn(node, command, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const born = lab.spawn(node, command, { env, stdio: ['ignore', 'ignore', 'pipe'] });
     child = born;
     const { stderr } = born;
     if (stderr === null) throw new Error('no pipe');
@@ -76,6 +78,7 @@ export async function startAgent(lab: Lab, node: Node, text: string, flags: read
   write(text);
   await start();
   return {
+    manifests: directory,
     log,
     write,
     async apply(content) {

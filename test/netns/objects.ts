@@ -15,8 +15,11 @@ const bothProtocols = [
   { name: 'udp', port: 80, targetPort: 8080, protocol: 'UDP' as const },
 ];
 
+/** As much of a pod as a slice tells. */
+export type Endpoint = Pick<Pod, 'ip4' | 'ip6' | 'node'>;
+
 /** A Service and the slices that make these pods its endpoints, one of each family that the Service has. */
-export function serviceObjects(facts: ServiceFacts, pods: readonly Pod[]): object[] {
+export function serviceObjects(facts: ServiceFacts, pods: readonly Endpoint[]): object[] {
   const { name, clusterIPs, ports = bothProtocols, spec } = facts;
   const metadata = { name, namespace: 'default' };
   const families = clusterIPs.map((address) => (address.includes(':') ? 'IPv6' : 'IPv4'));
@@ -29,7 +32,12 @@ export function serviceObjects(facts: ServiceFacts, pods: readonly Pod[]): objec
   return [service, ...families.map((family) => slice(name, family, ports, pods))];
 }
 
-function slice(name: string, family: string, ports: NonNullable<ServiceFacts['ports']>, pods: readonly Pod[]): object {
+function slice(
+  name: string,
+  family: string,
+  ports: NonNullable<ServiceFacts['ports']>,
+  pods: readonly Endpoint[],
+): object {
   return {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
