@@ -18,16 +18,20 @@ function both(what: string, variant: string, base: string, rr: [number, number],
   ];
 }
 
+/**
+ * The socket hook is judged by itself, and beside tc programs against pod to pod beside the same programs: what those
+ * cost to traffic that is not theirs has a goal of its own.
+ */
 export const goals: readonly Goal[] = [
-  ...both('socket hook to direct', 'socket@10k', 'direct', [0.97, 1.0], [0.95, 0.98]),
-  ...both('socket hook without tc to direct', 'socket alone@10k', 'direct', [0.97, 1.0], [0.95, 0.98]),
+  ...both('socket hook to direct', 'socket alone@10k', 'direct', [0.97, 1.0], [0.95, 0.98]),
+  ...both('socket hook beside tc to pod to pod beside tc', 'socket@10k', 'not ours', [0.97, 1.0], [0.95, 0.98]),
   ...both('tc to direct', 'tc@10k', 'direct', [0.93, 0.96], [0.91, 0.96]),
   ...both('socket hook, 10k services to 1', 'socket@10k', 'socket@1', [0.97, 1.0], [0.97, 1.0]),
   ...both('tc, 10k services to 1', 'tc@10k', 'tc@1', [0.97, 1.0], [0.97, 1.0]),
   {
     what: 'connect, socket hook to iptables, 10k',
     test: 'connect',
-    variant: 'socket@10k',
+    variant: 'socket alone@10k',
     base: 'iptables@10k',
     floor: 1.6,
     goal: 1.8,
@@ -35,7 +39,7 @@ export const goals: readonly Goal[] = [
   {
     what: 'connect, socket hook to nftables, 10k',
     test: 'connect',
-    variant: 'socket@10k',
+    variant: 'socket alone@10k',
     base: 'nftables@10k',
     floor: 1.1,
     goal: 1.2,

@@ -5,7 +5,9 @@
  *   net serve CPU PORT…            echoes
  *   net client CPU                 obeys lines of standard input, answers each with a line of JSON:
  *       rr ADDRESS PORT SECONDS        one byte there and back over one connection, again and again
- *       connect ADDRESS PORT SECONDS   connect and reset (no TIME_WAIT), again and again
+ *       connect ADDRESS PORT SECONDS   one byte there and back over a new connection, which is then reset (no TIME_WAIT).
+ *                                      The byte is needed: otherwise the server accepts whenever it is scheduled, many at
+ *                                      once, and the client's time has nothing of it
  *     → {"count":N,"errors":N,"errno":"…","p50":ns,"p90":ns}   per transaction, after 20 ms that do not count
  */
 #define _GNU_SOURCE
@@ -151,26 +153,32 @@ static int dial(const struct target *target)
 	return -1;
 }
 
+static int exchange(int fd)
+{
+	char byte = 'x';
+	ssize_t got;
+
+	if (send(fd, &byte, 1, MSG_NOSIGNAL) != 1)
+		return errno;
+	got = recv(fd, &byte, 1, 0);
+	return got == 1 ? 0 : got == 0 ? EPIPE : errno;
+}
+
 /* One transaction; 0 or an errno. `fd` is the open connection of rr. */
 static int transact(const struct target *target, int fd)
 {
 	struct linger reset = {.l_onoff = 1};
-	char byte = 'x';
+	int error;
 
-	if (fd >= 0) {
-		ssize_t got;
-
-		if (send(fd, &byte, 1, MSG_NOSIGNAL) != 1)
-			return errno;
-		got = recv(fd, &byte, 1, 0);
-		return got == 1 ? 0 : got == 0 ? EPIPE : errno;
-	}
+	if (fd >= 0)
+		return exchange(fd);
 	fd = dial(target);
 	if (fd < 0)
 		return errno;
+	error = exchange(fd);
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	close(fd);
-	return 0;
+	return error;
 }
 
 static int by_value(const void *a, const void *b)

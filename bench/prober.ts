@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { CommandOptions, Lab, Place } from '../test/netns/lab.ts';
 
-/** 'rr': a byte there and back over one connection; 'connect': a connection is made and reset. */
+/** 'rr': a byte there and back over one connection; 'connect': a new connection, a byte there and back, reset. */
 export type Test = 'rr' | 'connect';
 
 /** One visit: transactions, and their time in nanoseconds. */
