@@ -79,8 +79,8 @@ class Agent {
   #doubtful = false;
   #retryMs = FIRST_RETRY_MS;
   #troubled = false;
-  /** A pass that failed as a whole is not begun again by the next best event. */
-  #pausedUntil = 0;
+  /** A pass that failed as a whole is not begun again by the next best event, but by its timer. */
+  #isPaused = false;
   #woken = Promise.withResolvers<void>();
 
   constructor(options: AgentOptions, signal: AbortSignal) {
@@ -142,29 +142,31 @@ class Agent {
     if (this.#networkChanged || isAudit) {
       await this.#attempt('looking at the devices failed', async () => await this.#lookAround(isAudit));
     }
-    if (performance.now() < this.#pausedUntil) return;
-    await this.#attempt('the pass failed', async () => {
+    if (this.#isPaused) return;
+    const done = await this.#attempt('the pass failed', async () => {
       if (this.#doubtful) await this.#keeper.reread();
       this.#doubtful = false;
       if (isAudit) await this.#audit();
       await this.#pass();
     });
+    this.#isPaused = !done;
     this.#sayProblems();
     if (!this.#troubled) this.#retryMs = FIRST_RETRY_MS;
   }
 
   /** Trouble with the kernel is not the end: everything is looked at again after a while. */
-  async #attempt(failed: string, work: () => Promise<void>): Promise<void> {
+  async #attempt(failed: string, work: () => Promise<void>): Promise<boolean> {
     try {
       await work();
+      return true;
     } catch (error) {
-      if (this.#signal.aborted) return;
+      if (this.#signal.aborted) return true;
       if (!(error instanceof BpfError) && !(error instanceof RefusedError)) throw error;
       this.#networkChanged = true;
       this.#doubtful = true;
       this.#dirty = 'all';
-      this.#pausedUntil = performance.now() + this.#retryMs;
       this.#retry(failed, error);
+      return false;
     }
   }
 
@@ -271,6 +273,7 @@ class Agent {
     this.#log.warn({ err: error }, `${what}, trying again in ${this.#retryMs / 1000} s`);
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
+      this.#isPaused = false;
       this.#wake();
     }, this.#retryMs);
     this.#timers.add(timer);

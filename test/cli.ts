@@ -32,15 +32,17 @@ export async function runCli(...args: string[]): Promise<CliResult> {
   return { code: code as number | null, stdout, stderr };
 }
 
-/** Resolves when a line that matches was written to standard error. */
+/** Resolves when what it wrote to standard error matches; rejects if it ends before, or has not said so for a minute. */
 export async function untilSays(child: ChildProcess, pattern: RegExp): Promise<void> {
   let text = '';
-  for await (const chunk of child.stderr ?? []) {
-    text += chunk;
-    if (pattern.test(text)) {
-      child.stderr?.resume();
-      return;
-    }
-  }
-  throw new Error(`it ended and never said ${pattern}:\n${text}`);
+  await new Promise<void>((resolve, reject) => {
+    const fail = (how: string) => reject(new Error(`it ${how} and never said ${pattern}:\n${text}`));
+    const timer = setTimeout(fail, 60_000, 'waited');
+    child.stderr?.on('data', (chunk) => {
+      text += chunk;
+      if (pattern.test(text)) resolve();
+    });
+    child.once('close', () => fail('ended'));
+    child.once('close', () => clearTimeout(timer));
+  });
 }

@@ -11,7 +11,7 @@ import { programNames } from './hooks.ts';
 import { defaultSizes, encodeConfig, readObjects } from './objects.ts';
 import { listGenerations, listLinkPins, listStatePins, pinDir, removePin, setCurrentGeneration } from './pins.ts';
 import { RefusedError } from './refused.ts';
-import type { Sizes } from './sizes.ts';
+import { type Sizes, stateNames } from './sizes.ts';
 import { unload } from './unload.ts';
 
 const box = makeSandbox();
@@ -231,7 +231,7 @@ test('unload() leaves nothing, tells what there was, and is content with nothing
   const found = await unload(path);
   t.is(found.links.length, 11);
   t.is(found.generations.length, 1);
-  t.is(found.state.length, 6);
+  t.is(found.state.length, stateNames.length);
   t.false(existsSync(path));
   t.deepEqual(await unload(path), { links: [], filters: [], generations: [], state: [] });
 });

@@ -149,8 +149,13 @@ export function openGeneration(dir: PinDir, hash: string): Generation | undefine
     const programs = record(programNames, (name) => keep(BpfProgram.openPinned(join(path, name))));
     const used = new Set(Object.values(programs).flatMap((program) => program.info.mapIds));
     const pins = listStatePins(dir);
-    const state = record(stateNames, (name) => keep(openUsed(name, pins, used)));
-    const sizes = sizesOf({ ...tables, ...state });
+    const found = record(stateNames, (name) => openUsed(name, pins, used));
+    const state = record(stateNames, (name) => keep(found[name].map));
+    /* Of a state map the pin tells what was asked for: the kernel rounds that up where a map has lists by CPU. */
+    const sizes = {
+      ...record(tableNames, (name) => tables[name].info.maxEntries),
+      ...record(stateNames, (name) => found[name].size),
+    };
     return { hash, sizes, tables, state, programs, [Symbol.dispose]: close };
   } catch (error) {
     close();
@@ -160,11 +165,15 @@ export function openGeneration(dir: PinDir, hash: string): Generation | undefine
 }
 
 /** The pinned state map of this name that one of the generation's programs uses. */
-function openUsed(name: StateName, pins: readonly StatePin[], used: ReadonlySet<number>): BpfMap {
+function openUsed(
+  name: StateName,
+  pins: readonly StatePin[],
+  used: ReadonlySet<number>,
+): { map: BpfMap; size: number } {
   for (const pin of pins) {
     if (pin.name !== name) continue;
     const map = BpfMap.openPinned(pin.path);
-    if (used.has(map.info.id)) return map;
+    if (used.has(map.info.id)) return { map, size: pin.size };
     map.close();
   }
   throw Object.assign(new Error(`the pin of state map ${name} is gone`), { code: 'ENOENT' });
@@ -201,10 +210,6 @@ export async function pinnedNames(dir: PinDir, hash: string): Promise<Rows> {
   if (!readable || !existsSync(join(path, 'names'))) return new Map();
   using map = BpfMap.openPinned(join(path, 'names'));
   return await readRows(map);
-}
-
-function sizesOf(maps: Readonly<Record<TableName | StateName, BpfMap>>): Sizes {
-  return record([...tableNames, ...stateNames], (name) => maps[name].info.maxEntries);
 }
 
 function pick<Name extends string, Thing>(

@@ -1,6 +1,14 @@
 import type { TableName } from '../plan/tables.ts';
 
-export const stateNames = ['flows', 'half_open', 'flow_hints', 'affinity', 'udp_choices', 'socket_reverse', 'counters'] as const;
+export const stateNames = [
+  'flows',
+  'half_open',
+  'flow_hints',
+  'affinity',
+  'udp_choices',
+  'socket_reverse',
+  'counters',
+] as const;
 export type StateName = (typeof stateNames)[number];
 
 /** How many rows each map holds at most. */
