@@ -578,8 +578,8 @@ for (const cast of casts) {
     const way = toVip(cast, 4001);
     const there = handshake(t, programs, way);
     const lose = async (at: number) => {
-      for (const { key } of await programs.flows('flows')) {
-        if (key.hook === at) programs.dropFlow('flows', key);
+      for (const table of ['flows', 'half_open'] as const) {
+        for (const { key } of await programs.flows(table)) if (key.hook === at) programs.dropFlow(table, key);
       }
       await age(programs, 'flows', 1);
     };

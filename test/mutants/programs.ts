@@ -1,5 +1,6 @@
 import { faults, type Mutant } from './mutant.ts';
 
+const traffic = 'test/netns/clusterip.test.ts';
 const packets = 'bpf/tc.test.ts';
 const sockets = 'bpf/connect.test.ts';
 const maps = 'native/map.test.ts';
@@ -107,6 +108,22 @@ export const programs: readonly Mutant[] = [
   ...faults('native/map.ts', maps, [['noexist overwrites', 'noexist: 1, exist: 2', 'noexist: 0, exist: 2']]),
   ...faults('native/src/map.c', maps, [
     ['a key that is too long reaches the kernel', 'if (size == want)', 'if (size >= want)'],
+  ]),
+  ...faults('bpf/flow.h', packets, [
+    ['no hint of the row for the way back', 'flow_hint_set(&reply);', ''],
+    ['no hint of the row for the way there', 'flow_hint_set(key);', ''],
+  ]),
+  ...faults('bpf/nat.h', traffic, [
+    [
+      'a partial IPv6 checksum is taken for a whole one',
+      'long error = bpf_l4_csum_replace(skb, checksum_offset(packet), 0, change, BPF_F_PSEUDO_HDR | flags);',
+      'long error = bpf_l4_csum_replace(skb, checksum_offset(packet), 0, change, flags);',
+    ],
+  ]),
+  ...faults('bpf/flow_state.h', packets, [
+    ['the way a bridge took is never learnt', 'if (is_zero_mac(twin->next_hop))', 'if (!twin)'],
+    ['an evicted row does not come back', 'if (!twin) { /* evicted', 'if (!twin && tentative) { /* evicted'],
+    ['traffic one way lets the way back die', 'if (seconds_since(twin->seen) > ONE_WAY_SECONDS)', 'if (!twin->seen)'],
   ]),
   ...faults('bpf/connect.bpf.c', sockets, [
     ['the peer of a socket is its backend', 'if (peer_find(&socket_reverse, &key, &peer))', 'if (ipv6 && !ctx)'],

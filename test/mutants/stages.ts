@@ -7,6 +7,9 @@ const tree = 'test/architecture.test.ts';
 const model = 'src/model/*.test.ts';
 const kube = 'src/kube/*.test.ts';
 const plan = 'src/plan/*.test.ts';
+const apply = 'src/kernel/apply.test.ts';
+const counters = 'src/kernel/counters.test.ts';
+const sizes = 'src/kernel/sizes.test.ts';
 const devices = 'src/kernel/devices.test.ts';
 
 /** Faults of what Node runs: layout, house, and the stages from manifest to map. */
@@ -204,5 +207,25 @@ export const stages: readonly Mutant[] = [
       "if (link.master !== 0) return { role: 'none'",
       "if (link.ifindex < 0) return { role: 'none'",
     ],
+  ]),
+  ...faults('src/kernel/apply.ts', apply, [
+    ['after a refusal the rest of a Service is written', 'stopped.set(refused.owner, cause.message);', ''],
+    ['a refused row counts as written', 'left.slice(0, done)', 'left.slice(0, done + 1)'],
+    ['steps of two tables go into one batch', 'if (step?.table !== first?.table || step?.op !== first?.op) break;', ''],
+    [
+      'a refusal of the kernel counts for the whole batch',
+      'return { done: error.done ?? 0, error };',
+      'return { done: 0, error };',
+    ],
+  ]),
+  ...faults('src/kernel/counters.ts', counters, [
+    [
+      'packets are counted on the first CPU alone',
+      'at < value.length; at += CPU_DIGITS',
+      'at < CPU_DIGITS; at += CPU_DIGITS',
+    ],
+  ]),
+  ...faults('src/kernel/sizes.ts', sizes, [
+    ['a map that does not fit stays as it is', 'while (grown < required && ', 'while (grown < 0 && '],
   ]),
 ];
