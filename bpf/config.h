@@ -25,12 +25,17 @@ PURE __u32 now_seconds(void)
 	return bpf_ktime_get_coarse_ns() / 1000000000;
 }
 
-/* Seconds since a stamp. One that another CPU wrote after the clock was read here is no time ago. */
-PURE __u32 seconds_since(__u32 stamp)
+/* From a stamp until `now`. One that another CPU wrote after the clock was read here is no time ago. */
+PURE __u32 seconds_between(__u32 stamp, __u32 now)
 {
-	__s32 age = now_seconds() - stamp;
+	__s32 age = now - stamp;
 
 	return age < 0 ? 0 : age;
+}
+
+PURE __u32 seconds_since(__u32 stamp)
+{
+	return seconds_between(stamp, now_seconds());
 }
 
 /*

@@ -35,7 +35,7 @@ PURE bool is_closing(__u8 state)
 	return state & FLOW_RESET || (state & both) == both;
 }
 
-PURE bool is_expired(const struct flow *flow, __u8 protocol, bool tentative)
+PURE bool is_expired(const struct flow *flow, __u8 protocol, bool tentative, __u32 age)
 {
 	__u32 lifetime;
 
@@ -49,7 +49,7 @@ PURE bool is_expired(const struct flow *flow, __u8 protocol, bool tentative)
 		lifetime = config.tcp_half_closed_seconds;
 	else
 		lifetime = config.tcp_established_seconds;
-	return seconds_since(flow->seen) > lifetime;
+	return age > lifetime;
 }
 
 PURE __u32 flow_hint_slot(const struct flow_key *key)
@@ -75,12 +75,15 @@ PURE void flow_hint_set(const struct flow_key *key)
 		hint->until = until;
 }
 
-PURE bool flow_is_hinted(const struct flow_key *key)
+PURE bool flow_is_hinted(const struct flow_key *key, __u32 *now)
 {
 	__u32 slot = flow_hint_slot(key);
 	const struct flow_hint *hint = bpf_map_lookup_elem(&flow_hints, &slot);
 
-	return !hint || (hint->until && (__s32)(hint->until - now_seconds()) > 0);
+	if (hint && !hint->until)
+		return false;
+	*now = now_seconds();
+	return !hint || (__s32)(hint->until - *now) > 0;
 }
 
 enum flow_table {
@@ -90,15 +93,16 @@ enum flow_table {
 
 /*
  * The flow that `key` belongs to, copied and proved. FOUND: it stands in `flows`; TENTATIVE: in `half_open`; EXPIRED: its
- * rows are to be forgotten. `tables`: where to look.
+ * rows are to be forgotten. `tables`: where to look; `age`: seconds since the flow's last packet.
  */
-static __noinline int flow_find(const struct flow_key *key, struct flow *copy, __u32 tables)
+static __noinline int flow_find(const struct flow_key *key, struct flow *copy, __u32 tables, __u32 *age)
 {
 	const struct flow *row;
+	__u32 now = 0;
 
-	if (!key || !copy)
+	if (!key || !copy || !age)
 		return UNSTABLE;
-	if (!flow_is_hinted(key))
+	if (!flow_is_hinted(key, &now))
 		return NONE;
 	if (tables & IN_FLOWS) {
 		for (int attempt = 0; attempt < 2; attempt++) {
@@ -106,8 +110,10 @@ static __noinline int flow_find(const struct flow_key *key, struct flow *copy, _
 			if (!row)
 				goto half_open;
 			*copy = *row;
-			if (flow_check(key, copy) == copy->check)
-				return is_expired(copy, key->protocol, false) ? EXPIRED : FOUND;
+			if (flow_check(key, copy) == copy->check) {
+				*age = seconds_between(copy->seen, now);
+				return is_expired(copy, key->protocol, false, *age) ? EXPIRED : FOUND;
+			}
 		}
 		return UNSTABLE;
 	}
@@ -118,8 +124,10 @@ half_open:
 			if (!row)
 				return NONE;
 			*copy = *row;
-			if (flow_check(key, copy) == copy->check)
-				return is_expired(copy, key->protocol, true) ? EXPIRED : TENTATIVE;
+			if (flow_check(key, copy) == copy->check) {
+				*age = seconds_between(copy->seen, now);
+				return is_expired(copy, key->protocol, true, *age) ? EXPIRED : TENTATIVE;
+			}
 		}
 		return UNSTABLE;
 	}
@@ -178,7 +186,8 @@ static __noinline int flow_forget(const struct flow_key *key, const struct flow 
 PURE bool reply_key_is_taken(const struct flow_key *reply, const struct flow_key *forward)
 {
 	struct flow old = {};
-	int result = flow_find(reply, &old, IN_FLOWS | IN_HALF_OPEN);
+	__u32 age = 0;
+	int result = flow_find(reply, &old, IN_FLOWS | IN_HALF_OPEN, &age);
 
 	if (result == NONE)
 		return false;

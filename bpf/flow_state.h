@@ -62,9 +62,9 @@ PURE __u8 news_of(const struct packet *packet, const struct flow *flow)
 
 /* A row is written at most once a second, and when there is news: a write takes the cache line from the other
  * CPUs. */
-PURE bool flow_is_due(const struct packet *packet, const struct flow *flow)
+PURE bool flow_is_due(const struct packet *packet, const struct flow *flow, __u32 age)
 {
-	return now_seconds() != flow->seen || news_of(packet, flow);
+	return age || news_of(packet, flow);
 }
 
 /* A row as it is in the map now, to be written in place. NULL: evicted. */

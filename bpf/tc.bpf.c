@@ -45,11 +45,12 @@ PURE int choose_direct(const struct packet *packet, struct flow *flow)
 {
 	struct flow_key reply;
 	struct flow old = {};
+	__u32 age = 0;
 
 	flow->destination = packet->tuple.destination;
 	flow->destination_port = packet->tuple.destination_port;
 	twin_key(&packet->tuple, flow, &reply);
-	switch (flow_find(&reply, &old, IN_FLOWS | IN_HALF_OPEN)) {
+	switch (flow_find(&reply, &old, IN_FLOWS | IN_HALF_OPEN, &age)) {
 	case NONE:
 		return 0;
 	case UNSTABLE:
@@ -164,9 +165,9 @@ static __noinline int is_stale(const struct packet *packet, const struct flow *f
 	return flow->service_port && backend_left(packet, flow);
 }
 
-PURE bool may_be_stale(const struct packet *packet, const struct flow *flow)
+PURE bool may_be_stale(const struct packet *packet, __u32 age)
 {
-	return is_tcp(packet) ? is_tcp_start(packet) : now_seconds() != flow->seen;
+	return is_tcp(packet) ? is_tcp_start(packet) : age > 0;
 }
 
 /* The client answered the backend's answer: a TCP ACK after its SYN-ACK, a second datagram after the first
@@ -177,20 +178,20 @@ PURE bool is_confirmed(const struct packet *packet, const struct flow *flow)
 	       !(packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_RST_BIT));
 }
 
-PURE int find_from_pod(const struct packet *packet, struct flow *flow)
+PURE int find_from_pod(const struct packet *packet, struct flow *flow, __u32 *age)
 {
 	struct frontend frontend = {};
 	int result;
 
 	if (is_tcp(packet))
-		return flow_find(&packet->tuple, flow, IN_FLOWS | IN_HALF_OPEN);
+		return flow_find(&packet->tuple, flow, IN_FLOWS | IN_HALF_OPEN, age);
 	/* a datagram to no Service is the usual case, and this look-up tells sooner */
-	result = flow_find(&packet->tuple, flow, IN_FLOWS);
+	result = flow_find(&packet->tuple, flow, IN_FLOWS, age);
 	if (result != NONE)
 		return result;
 	if (address_find(&packet->tuple.destination, &frontend) == NONE)
 		return NOT_OURS;
-	return flow_find(&packet->tuple, flow, IN_HALF_OPEN);
+	return flow_find(&packet->tuple, flow, IN_HALF_OPEN, age);
 }
 
 /* A row that stays spoilt would be in the way for good; its twin brings a good one back. */
@@ -228,11 +229,12 @@ int from_pod(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 	struct flow flow = {};
+	__u32 age = 0;
 	int found;
 
 	if (parse_transport(skb, HOOK_FROM_POD, &packet))
 		return TC_ACT_UNSPEC;
-	found = find_from_pod(&packet, &flow);
+	found = find_from_pod(&packet, &flow, &age);
 	if (found == UNSTABLE)
 		return drop_unstable(&packet);
 	if (found == EXPIRED) {
@@ -242,7 +244,7 @@ int from_pod(struct __sk_buff *skb)
 	/* a connection whose beginning was not ours is not ours: kube-proxy's live on in conntrack */
 	if (found == NOT_OURS || (found == NONE && is_tcp(&packet) && !is_tcp_start(&packet)))
 		return TC_ACT_UNSPEC;
-	if (found != NONE && may_be_stale(&packet, &flow) && is_stale(&packet, &flow)) {
+	if (found != NONE && may_be_stale(&packet, age) && is_stale(&packet, &flow)) {
 		use(flow_forget(&packet.tuple, &flow));
 		found = NONE;
 	}
@@ -254,7 +256,7 @@ int from_pod(struct __sk_buff *skb)
 		flow.state |= news_of(&packet, &flow);
 		flow.seen = now_seconds();
 		use(flow_promote(&packet.tuple, &flow));
-	} else if (flow_is_due(&packet, &flow)) {
+	} else if (flow_is_due(&packet, &flow, age)) {
 		use(flow_touch(&packet, &flow, found == TENTATIVE, 0));
 	}
 	return translate(skb, &packet, &flow);
@@ -265,11 +267,12 @@ int to_pod(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 	struct flow flow = {};
+	__u32 age = 0;
 	int found;
 
 	if (parse_transport(skb, HOOK_TO_POD, &packet))
 		return TC_ACT_UNSPEC;
-	found = flow_find(&packet.tuple, &flow, IN_FLOWS | IN_HALF_OPEN);
+	found = flow_find(&packet.tuple, &flow, IN_FLOWS | IN_HALF_OPEN, &age);
 	if (found == NONE || found == EXPIRED)
 		return TC_ACT_UNSPEC;
 	if (found == UNSTABLE)
@@ -278,7 +281,7 @@ int to_pod(struct __sk_buff *skb)
 		use(flow_move(&packet, &flow));
 		return TC_ACT_UNSPEC;
 	}
-	if (flow_is_due(&packet, &flow)) {
+	if (flow_is_due(&packet, &flow, age)) {
 		__u64 mac = 0;
 
 		bpf_skb_load_bytes(skb, ETH_ALEN, &mac, ETH_ALEN);
