@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BpfError, NetWatch } from 'libbpf-ts';
 import type { Logger } from 'pino';
 import { type Keeper, type KeeperOptions, makeKeeper, type Pass } from './keeper.ts';
 import type { Attached } from './kernel/attached.ts';
 import type { Datapath } from './kernel/datapath.ts';
 import { classifyDevices, type Device, type Network, type Role } from './kernel/devices.ts';
+import { BpfError, NetWatch } from './kernel/kernel.ts';
 import { readNetwork } from './kernel/network.ts';
 import { RefusedError } from './kernel/refused.ts';
 import type { Sizes } from './kernel/sizes.ts';

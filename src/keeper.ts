@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type BpfMap, synchronizeRcu } from 'libbpf-ts';
 import type { Logger } from 'pino';
 import { apply, type Failed, type Write, writeTo } from './kernel/apply.ts';
 import type { Attached } from './kernel/attached.ts';
 import { forgetCounters } from './kernel/counters.ts';
 import type { Datapath } from './kernel/datapath.ts';
 import type { Generation } from './kernel/generation.ts';
+import { type BpfMap, synchronizeRcu } from './kernel/kernel.ts';
 import { defaultSizes } from './kernel/objects.ts';
 import { RefusedError } from './kernel/refused.ts';
 import { chooseSizes, type Sizes } from './kernel/sizes.ts';

@@ -1,6 +1,6 @@
-import { BpfError } from 'libbpf-ts';
 import yargs, { type Argv, type CommandModule } from 'yargs';
 import { UsageError } from './commands/usage.ts';
+import { BpfError } from './kernel/kernel.ts';
 import { RefusedError, UnsupportedError } from './kernel/refused.ts';
 
 /** Each word is loaded only when it is typed: `dump` must not wait for a YAML parser. */

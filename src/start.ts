@@ -1,6 +1,6 @@
-import { netnsCookie } from 'libbpf-ts';
 import { type AgentOptions, runAgent } from './agent.ts';
 import { Datapath } from './kernel/datapath.ts';
+import { netnsCookie } from './kernel/kernel.ts';
 import { requireKernel, requirePermission } from './kernel/machine.ts';
 import { encodeConfig, readObjects } from './kernel/objects.ts';
 import { findCgroup, makePinDir } from './kernel/place.ts';

@@ -42,6 +42,7 @@ const suites: readonly Suite[] = [
       'src/kube/*.test.ts',
       'bpf/layout.test.ts',
       'test/*.test.ts',
+      'bench/*.test.ts',
     ],
   },
   { name: 'native', files: ['native/*.test.ts'] },

@@ -1,7 +1,7 @@
-import { kernelRelease, netnsCookie } from 'libbpf-ts';
 import type { Argv, CommandModule } from 'yargs';
 import { classifyDevices, type Device } from '../kernel/devices.ts';
 import { tryPrograms } from '../kernel/generation.ts';
+import { kernelRelease, netnsCookie } from '../kernel/kernel.ts';
 import { requireKernel, requirePermission } from '../kernel/machine.ts';
 import { bpfFsRoots, readMounts } from '../kernel/mounts.ts';
 import { readNetwork } from '../kernel/network.ts';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { kernelRelease, libbpfVersion } from 'libbpf-ts';
 import type { Argv, CommandModule } from 'yargs';
+import { kernelRelease, libbpfVersion } from '../kernel/kernel.ts';
 import { currentGeneration, pinDir } from '../kernel/pins.ts';
 import { defaultPinDir } from '../kernel/place.ts';
 import { layoutHash } from '../layout.gen.ts';
