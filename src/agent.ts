@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { type Keeper, type KeeperOptions, makeKeeper, type Pass } from './keeper.ts';
+import { Alarm } from './alarm.ts';
+import { type Keeper, type KeeperOptions, makeKeeper } from './keeper.ts';
 import type { Attached } from './kernel/attached.ts';
 import type { Datapath } from './kernel/datapath.ts';
 import { classifyDevices, type Device, type Network, type Role } from './kernel/devices.ts';
@@ -12,10 +12,9 @@ import { changedServices } from './kube/changes.ts';
 import { type ManifestSnapshot, type ManifestSource, watchManifests } from './kube/manifests.ts';
 import { type Parsed, type ParseSettings, parse } from './kube/parse.ts';
 import type { Cidr } from './model/address.ts';
-import type { Problem } from './model/service.ts';
 import { isOtherNode, makeWorld, ownNode } from './own-node.ts';
 import type { PlanOptions, World } from './plan/plan.ts';
-import { problemLog } from './problems.ts';
+import { makeReport, type Report } from './report.ts';
 
 export interface AgentOptions {
   readonly datapath: Datapath;
@@ -33,11 +32,6 @@ export interface AgentOptions {
   readonly auditSeconds: number;
   readonly writer?: KeeperOptions['writer'];
 }
-
-/** Changes that arrive together become one pass. */
-const SETTLE_MS = 5;
-const FIRST_RETRY_MS = 100;
-const LAST_RETRY_MS = 10_000;
 
 /**
  * Keeps this node's kernel what the objects say until `signal` is aborted; then finishes the step it is at and leaves
@@ -58,9 +52,8 @@ class Agent {
   readonly #signal: AbortSignal;
   readonly #log: Logger;
   readonly #keeper: Keeper;
-  readonly #problems: ReturnType<typeof problemLog>;
-  readonly #unserved: ReturnType<typeof problemLog>;
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #report: Report;
+  readonly #alarm = new Alarm();
   #source: ManifestSource | undefined;
   #watch: NetWatch | undefined;
 
@@ -69,7 +62,6 @@ class Agent {
   #network: Network = { links: [], addresses: [], routes: [] };
   #devices: readonly Device[] = [];
   #world: World | undefined;
-  #planProblems = new Map<string, readonly Problem[]>();
 
   /** Services to look at in the next pass. */
   #dirty: 'all' | Set<string> = 'all';
@@ -77,11 +69,9 @@ class Agent {
   #auditDue = false;
   /** What is known of the kernel can no longer be trusted. */
   #doubtful = false;
-  #retryMs = FIRST_RETRY_MS;
   #troubled = false;
   /** A pass that failed as a whole is not begun again by the next best event, but by its timer. */
   #isPaused = false;
-  #woken = Promise.withResolvers<void>();
 
   constructor(options: AgentOptions, signal: AbortSignal) {
     const { datapath, log, sizes, writer } = options;
@@ -96,25 +86,22 @@ class Agent {
       onAttached: (attached) => this.#takeAttached(attached, 'info'),
       ...(writer && { writer }),
     });
-    this.#problems = problemLog(log, 'warn');
-    this.#unserved = problemLog(log, 'info');
+    this.#report = makeReport(log);
   }
 
   async run(): Promise<void> {
     this.#source = await watchManifests(this.#options.manifests, (snapshot) => this.#takeObjects(snapshot));
     this.#watch = new NetWatch(() => {
       this.#networkChanged = true;
-      this.#wake();
+      this.#alarm.ring();
     });
-    this.#signal.addEventListener('abort', () => this.#wake(), { once: true });
-    this.#every(this.#options.auditSeconds * 1000, () => {
+    this.#signal.addEventListener('abort', () => this.#alarm.ring(), { once: true });
+    this.#alarm.every(this.#options.auditSeconds * 1000, () => {
       this.#auditDue = true;
     });
     while (!this.#signal.aborted) {
       await this.#turn();
-      await this.#woken.promise;
-      this.#woken = Promise.withResolvers();
-      if (!this.#signal.aborted) await sleep(SETTLE_MS);
+      await this.#alarm.wait();
     }
     this.#log.info('stopped: everything stays pinned and at work');
   }
@@ -122,7 +109,7 @@ class Agent {
   close(): void {
     this.#source?.close();
     this.#watch?.close();
-    for (const timer of this.#timers) clearTimeout(timer);
+    this.#alarm.close();
   }
 
   #takeObjects(snapshot: ManifestSnapshot): void {
@@ -132,7 +119,7 @@ class Agent {
     this.#parsed = after;
     this.#mark(changedServices(before ?? null, after));
     if (after.nodes !== before?.nodes) this.#networkChanged = true;
-    this.#wake();
+    this.#alarm.ring();
   }
 
   async #turn(): Promise<void> {
@@ -150,8 +137,8 @@ class Agent {
       await this.#pass();
     });
     this.#isPaused = !done;
-    this.#sayProblems();
-    if (!this.#troubled) this.#retryMs = FIRST_RETRY_MS;
+    this.#report.problems(this.#snapshot, this.#parsed);
+    if (!this.#troubled) this.#alarm.calm();
   }
 
   /** Trouble with the kernel is not the end: everything is looked at again after a while. */
@@ -180,18 +167,12 @@ class Agent {
     if (attached === undefined) return;
     this.#takeAttached(attached, isAudit ? 'warn' : 'info');
     if (!isAudit && this.#world !== undefined) return;
-    for (const name of await datapath.sweep()) this.#log.info(`removed ${name}, left over from an earlier run`);
+    this.#report.swept(await datapath.sweep());
   }
 
-  #takeAttached({ attached, repointed, detached, failed }: Attached, level: 'info' | 'warn'): void {
-    const devices = new Map(this.#devices.map((device) => [device.name, device]));
-    for (const where of attached) {
-      const device = devices.get(where.split(' ')[0] ?? '');
-      this.#log[level](`attached at ${where}${device ? ` (${device.role}: ${device.reason})` : ''}`);
-    }
-    if (repointed.length > 0) this.#log[level](`pointed ${repointed.length} hooks at the current programs`);
-    for (const where of detached) this.#log.info(`detached ${where}`);
-    const [failure] = failed;
+  #takeAttached(attached: Attached, level: 'info' | 'warn'): void {
+    this.#report.attached(attached, this.#devices, level);
+    const [failure] = attached.failed;
     if (failure === undefined) return;
     this.#networkChanged = true;
     this.#retry(`cannot attach at ${failure.where}`, failure.error);
@@ -201,11 +182,7 @@ class Agent {
   async #audit(): Promise<void> {
     await this.#keeper.reread();
     if (this.#world && this.#dirty !== 'all' && this.#dirty.size === 0) {
-      const steps = this.#keeper.drift(this.#world, this.#planOptions());
-      const keys = steps.slice(0, 10).map(({ op, table, key }) => `${op} ${table} ${key}`);
-      if (steps.length > 0)
-        this.#log.warn({ keys }, `audit: ${steps.length} rows were not as they should be: repairing`);
-      else this.#log.debug('audit: every row is as it should be');
+      this.#report.drift(this.#keeper.drift(this.#world, this.#planOptions()));
     }
     this.#dirty = 'all';
   }
@@ -222,31 +199,15 @@ class Agent {
     this.#world = world;
     const owners = pass.failed.map(({ step }) => step.owner);
     this.#mark(owners.includes('') ? 'all' : new Set(owners));
-    this.#sayPass(pass, scope, isFirst, performance.now() - begun);
-    if (this.#podsAtTc() !== world.podsAtTc) this.#wake();
-  }
-
-  #sayPass({ rows, failed, problems }: Pass, scope: 'all' | Set<string>, isFirst: boolean, ms: number): void {
-    if (scope === 'all') this.#planProblems = new Map(problems);
-    else for (const [name, found] of problems) this.#planProblems.set(name, found);
-    const [first] = failed;
-    if (first) this.#retry(`${failed.length} rows were refused`, first.error);
-    const level = isFirst || rows > 0 ? 'info' : 'debug';
-    const services = scope === 'all' ? this.#world?.services.size : scope.size;
-    this.#log[level](
-      { rows, services, ms: Math.round(ms) },
-      `${rows} rows written for ${services} Services in ${ms.toFixed(1)} ms`,
-    );
-  }
-
-  #sayProblems(): void {
-    const parsed = this.#parsed;
-    const fromPlan = [...this.#planProblems.values()].flat();
-    const problems = [...this.#snapshot.problems, ...(parsed?.problems ?? []), ...fromPlan];
-    const told = new Set(problems.map(({ object, reason }) => `${object}: ${reason}`));
-    const unserved = [...(parsed?.unserved ?? [])].map(([name, reason]) => ({ object: `Service ${name}`, reason }));
-    this.#problems.report(problems);
-    this.#unserved.report(unserved.filter(({ object, reason }) => !told.has(`${object}: ${reason}`)));
+    this.#report.pass(pass, {
+      services: scope === 'all' ? world.services.size : scope.size,
+      isAll: scope === 'all',
+      isFirst,
+      milliseconds: performance.now() - begun,
+    });
+    const [first] = pass.failed;
+    if (first) this.#retry(`${pass.failed.length} rows were refused`, first.error);
+    if (this.#podsAtTc() !== world.podsAtTc) this.#alarm.ring();
   }
 
   #makeWorld(parsed: Parsed): World {
@@ -270,25 +231,9 @@ class Agent {
 
   #retry(what: string, error: Error): void {
     this.#troubled = true;
-    this.#log.warn({ err: error }, `${what}, trying again in ${this.#retryMs / 1000} s`);
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
+    const seconds = this.#alarm.retry(() => {
       this.#isPaused = false;
-      this.#wake();
-    }, this.#retryMs);
-    this.#timers.add(timer);
-    this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
-  }
-
-  #every(ms: number, work: () => void): void {
-    const timer = setInterval(() => {
-      work();
-      this.#wake();
-    }, ms);
-    this.#timers.add(timer);
-  }
-
-  #wake(): void {
-    this.#woken.resolve();
+    });
+    this.#log.warn({ err: error }, `${what}, trying again in ${seconds} s`);
   }
 }

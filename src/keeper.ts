@@ -105,14 +105,14 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
         'a new generation has to wait until every manifest was read once: until then it would lose Services',
       );
     }
-    const needed = makePlan(world, inventory(emptyTables(), names), 'all', UNLIMITED, options).required;
+    const known = inventory(emptyTables(), names);
+    const plan = makePlan(world, known, 'all', UNLIMITED, options);
     const old = datapath.generation;
-    const target = chooseSizes(defaultSizes, datapath.pinnedSizes(), asked, largest(needed, required));
+    const target = chooseSizes(defaultSizes, datapath.pinnedSizes(), asked, largest(plan.required, required));
     log.info(`loading a new generation${describe(datapath.pinnedSizes(), target)}`);
     let filled: Pass | undefined;
     const attached = await datapath.replace(target, async (next) => {
-      const known = inventory(emptyTables(), names);
-      filled = await fill(next, known, world, old !== undefined);
+      filled = await fill(next, known, world, plan, old !== undefined);
       held = known;
     });
     if (attached) onAttached(attached);
@@ -123,23 +123,25 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
   }
 
   /** Writes everything. Nobody reads these tables yet, so that freed segments may be used again at once. */
-  async function fill(next: Generation, known: Inventory, world: World, complete: boolean): Promise<Pass> {
+  async function fill(next: Generation, known: Inventory, world: World, first: Plan, complete: boolean): Promise<Pass> {
+    const write = writer(next.tables);
+    let plan = first;
     let rows = 0;
     for (let idle = 0; ; ) {
-      const plan = makePlan(world, known, 'all', next.sizes, { holdDeletes: false });
-      if (!plan.fits)
-        throw new RefusedError(`the Services need more rows than a map may have: ${JSON.stringify(plan.required)}`);
-      const { confirmed, failed } = await apply(plan.steps, writer(next.tables), signal);
+      if (!tableNames.every((name) => plan.required[name] <= next.sizes[name])) throw tooMany(plan);
+      const { confirmed, failed } = await apply(plan.steps, write, signal);
       confirm(known, confirmed);
       endGrace(known);
       rows += confirmed.length;
       signal.throwIfAborted();
-      const [first] = failed;
-      if (first === undefined) return { rows, failed, problems: plan.problems };
       idle = confirmed.length > 0 ? 0 : idle + 1;
-      if (idle === IDLE_ROUNDS && complete) throw first.error;
-      if (idle === IDLE_ROUNDS) return { rows, failed, problems: plan.problems };
+      const done = { rows, failed, problems: plan.problems };
+      const [refused] = failed;
+      if (refused === undefined) return done;
+      if (idle === IDLE_ROUNDS && complete) throw refused.error;
+      if (idle === IDLE_ROUNDS) return done;
       await sleep(100 * idle, undefined, { signal });
+      plan = makePlan(world, known, 'all', next.sizes, { holdDeletes: false });
     }
   }
 
@@ -182,6 +184,11 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
       return held && generation ? makePlan(world, held, 'all', generation.sizes, options).steps : [];
     },
   };
+}
+
+function tooMany({ required }: Plan): Error {
+  const rows = tableNames.map((name) => `${name} ${required[name]}`).join(', ');
+  return new RefusedError(`the Services need more rows than a map may have (${rows}): split them over several nodes`);
 }
 
 function idsDeleted(steps: readonly Step[]): number[] {

@@ -1,7 +1,7 @@
 import type { Argv, CommandModule } from 'yargs';
 import { classifyDevices, type Device } from '../kernel/devices.ts';
-import { tryPrograms } from '../kernel/generation.ts';
 import { kernelRelease, netnsCookie } from '../kernel/kernel.ts';
+import { tryPrograms } from '../kernel/load.ts';
 import { requireKernel, requirePermission } from '../kernel/machine.ts';
 import { bpfFsRoots, readMounts } from '../kernel/mounts.ts';
 import { readNetwork } from '../kernel/network.ts';
@@ -38,6 +38,7 @@ export const command: CommandModule = {
       .option('pin-dir', { type: 'string', requiresArg: true, describe: 'as for run' })
       .option('output', {
         alias: 'o',
+        requiresArg: true,
         choices: ['text', 'json'] as const,
         default: 'text' as const,
         describe: 'for people or for programs',

@@ -1,34 +1,19 @@
 import {
-  affinity,
-  affinityKey,
   backend,
-  flow,
-  flowFlag,
-  flowKey,
-  flowState,
   frontend,
   frontendFlag,
   frontendKey,
-  hookName,
   reasonName,
   type Segment,
   servicePortName,
   u32,
 } from '../layout.gen.ts';
 import { addressFromHex } from '../model/address.ts';
-import type { Rows, Tables } from '../plan/tables.ts';
+import type { Tables } from '../plan/tables.ts';
+import { byService, compare, endpointText, protocolText, type Reading, refOf, type ServiceRef } from './service-ref.ts';
 
 /** Which of the pools the programs choose from: that of the whole cluster, or that of this node. */
 export type PoolName = 'any' | 'local';
-
-export interface ServiceRef {
-  readonly namespace: string;
-  readonly name: string;
-  /** Empty for the one port of a Service that has no name. */
-  readonly portName: string;
-  /** The service port's id in the maps. */
-  readonly id: number;
-}
 
 export interface ServiceItem extends ServiceRef {
   readonly port: number;
@@ -62,45 +47,6 @@ export interface BackendItem extends ServiceRef {
   readonly protocol: string;
   readonly pools: readonly PoolName[];
 }
-
-export interface FlowItem extends ServiceRef {
-  readonly hook: string;
-  readonly protocol: string;
-  readonly from: Tuple;
-  readonly becomes: Tuple;
-  /** The way back. */
-  readonly reply: boolean;
-  readonly hairpin: boolean;
-  /** Not confirmed by the client yet. */
-  readonly halfOpen: boolean;
-  readonly state: readonly string[];
-  readonly idleSeconds: number;
-}
-
-export interface Tuple {
-  readonly source: string;
-  readonly destination: string;
-}
-
-export interface AffinityItem extends ServiceRef {
-  readonly client: string;
-  readonly backend: string;
-  readonly idleSeconds: number;
-}
-
-/** Everything that one dump needs, read at one time. */
-export interface Reading {
-  readonly tables: Tables;
-  /** Service port id → reason → count. */
-  readonly counters: ReadonlyMap<number, ReadonlyMap<number, bigint>>;
-  readonly flows: Rows;
-  readonly halfOpen: Rows;
-  readonly affinity: Rows;
-  /** Of the clock that the programs stamp rows by. */
-  readonly nowSeconds: number;
-}
-
-const protocols: Readonly<Record<number, string>> = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' };
 
 export function serviceItems({ tables, counters }: Reading): ServiceItem[] {
   const rows = readFrontends(tables);
@@ -167,52 +113,6 @@ function backendItem(tables: Tables, row: FrontendRow, address: string, port: nu
   return { ...ref, address, port, servicePort: row.port, protocol: protocolText(row.protocol), pools: [] };
 }
 
-export function flowItems(reading: Reading): FlowItem[] {
-  const items = [
-    ...[...reading.flows].map(([key, value]) => flowItem(reading, key, value, false)),
-    ...[...reading.halfOpen].map(([key, value]) => flowItem(reading, key, value, true)),
-  ];
-  const order = new Map(items.map((item) => [item, clientFirst(item)]));
-  return items.sort((a, b) => byService(a, b) || compare(order.get(a) ?? '', order.get(b) ?? ''));
-}
-
-/** Sorts by client, with the twins of a flow side by side, the way there first. */
-function clientFirst({ reply, from, becomes, hook }: FlowItem): string {
-  const [client, address] = reply ? [becomes.destination, becomes.source] : [from.source, from.destination];
-  return `${client} ${address} ${reply} ${hook}`;
-}
-
-function flowItem({ tables, nowSeconds }: Reading, key: string, value: string, halfOpen: boolean): FlowItem {
-  const from = flowKey.decode(key);
-  const to = flow.decode(value);
-  return {
-    ...refOf(tables, to.servicePort),
-    hook: hookName(from.hook),
-    protocol: protocolText(from.protocol),
-    from: tuple(from),
-    becomes: tuple(to),
-    reply: (to.flags & flowFlag.reply) !== 0,
-    hairpin: (to.flags & flowFlag.hairpin) !== 0,
-    halfOpen,
-    state: Object.entries(flowState).flatMap(([name, bit]) => (to.state & bit ? [name] : [])),
-    idleSeconds: Math.max(0, nowSeconds - to.seen),
-  };
-}
-
-export function affinityItems({ tables, affinity: rows, nowSeconds }: Reading): AffinityItem[] {
-  const items = [...rows].map(([key, value]): AffinityItem => {
-    const { client, servicePort } = affinityKey.decode(key);
-    const { backend: address, backendPort, seen } = affinity.decode(value);
-    return {
-      ...refOf(tables, servicePort),
-      client: addressFromHex(client),
-      backend: endpointText(addressFromHex(address), backendPort),
-      idleSeconds: Math.max(0, nowSeconds - seen),
-    };
-  });
-  return items.sort((a, b) => byService(a, b) || compare(a.client, b.client));
-}
-
 interface FrontendRow {
   readonly address: string;
   readonly port: number;
@@ -244,48 +144,16 @@ function slotText({ address, port }: { address: string; port: number }): string 
   return endpointText(addressFromHex(address), port);
 }
 
-function tuple(of: { source: string; sourcePort: number; destination: string; destinationPort: number }): Tuple {
-  return {
-    source: endpointText(addressFromHex(of.source), of.sourcePort),
-    destination: endpointText(addressFromHex(of.destination), of.destinationPort),
-  };
-}
-
-/** '10.0.0.1:80', '[fd00::1]:80' */
-function endpointText(address: string, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-/** Empty names: nobody has this id, as that of a flow whose Service is gone. */
-function refOf(tables: Tables, id: number): ServiceRef {
-  const value = tables.names.get(u32.encode(id));
-  if (value === undefined) return { namespace: '', name: '', portName: '', id };
-  const { namespace, service, port } = servicePortName.decode(value);
-  return { namespace, name: service, portName: port, id };
-}
-
 function countersOf(reasons: ReadonlyMap<number, bigint> | undefined): Record<string, number> {
   const sorted = [...(reasons ?? [])].sort(([a], [b]) => a - b);
   return Object.fromEntries(sorted.map(([why, count]) => [reasonName(why), Number(count)]));
-}
-
-function protocolText(protocol: number): string {
-  return protocols[protocol] ?? String(protocol);
 }
 
 function distinct(texts: readonly string[]): string[] {
   return [...new Set(texts)];
 }
 
-function byService(a: ServiceRef, b: ServiceRef): number {
-  return compare(a.namespace, b.namespace) || compare(a.name, b.name) || compare(a.portName, b.portName) || a.id - b.id;
-}
-
 /** IPv4 first. */
 function familyOrder(a: string, b: string): number {
   return Number(a.includes(':')) - Number(b.includes(':')) || compare(a, b);
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

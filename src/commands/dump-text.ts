@@ -1,5 +1,6 @@
 import { columns } from './columns.ts';
-import type { AffinityItem, BackendItem, FlowItem, FrontendItem, ServiceItem } from './dump-items.ts';
+import type { AffinityItem, FlowItem } from './dump-flows.ts';
+import type { BackendItem, FrontendItem, ServiceItem } from './dump-items.ts';
 
 /** So many backends stand in a cell; the others are counted. */
 const SHOWN = 3;

@@ -36,7 +36,7 @@ test.before(async () => {
   const agent = runAgentIn(box, { manifests: writeManifest(box, 'dump.json', [...web, dns]) });
   await eventually(() => {
     if (!agent.messages.some((text) => /rows written/.test(text))) throw new Error('not yet');
-  });
+  }, 60);
   await agent.stop();
   fillState();
 });

@@ -7,16 +7,10 @@ import { currentGeneration, pinDir } from '../kernel/pins.ts';
 import { defaultPinDir } from '../kernel/place.ts';
 import { RefusedError } from '../kernel/refused.ts';
 import { readRows, readSettledTables } from '../kernel/tables.ts';
-import {
-  affinityItems,
-  backendItems,
-  flowItems,
-  frontendItems,
-  type Reading,
-  type ServiceRef,
-  serviceItems,
-} from './dump-items.ts';
+import { affinityItems, flowItems } from './dump-flows.ts';
+import { backendItems, frontendItems, serviceItems } from './dump-items.ts';
 import { affinityText, backendsText, flowsText, frontendsText, servicesText } from './dump-text.ts';
+import type { Reading, ServiceRef } from './service-ref.ts';
 import { UsageError } from './usage.ts';
 
 const kinds = {
@@ -53,6 +47,7 @@ function builder(cli: Argv): Argv {
     .positional('service', { type: 'string', describe: 'only this Service, as NAMESPACE/NAME' })
     .option('output', {
       alias: 'o',
+      requiresArg: true,
       choices: ['text', 'wide', 'json'] as const,
       default: 'text' as const,
       describe: 'wide has more columns; json has all fields',

@@ -48,6 +48,7 @@ for (const [what, parse, message] of [
   ['port 65536', () => parseNodePorts('5-65536'), /FIRST-LAST/],
   ['a range upside down', () => parseNodePorts('6-5'), /FIRST-LAST/],
   ['no time', () => parseSeconds('--audit-interval', '0'), /30s, 5m/],
+  ['a month', () => parseSeconds('--audit-interval', '720h'), /longer than a week/],
   ['words', () => parseSeconds('--audit-interval', 'soon'), /30s, 5m/],
 ] as const) {
   test(`parsing refuses ${what}`, (t) => {

@@ -3,8 +3,9 @@ import type { Rows } from '../plan/tables.ts';
 import { attachHooks } from './attach.ts';
 import type { Attached } from './attached.ts';
 import type { Device } from './devices.ts';
-import { type Generation, loadGeneration, openGeneration, pinnedNames, pinnedSizes } from './generation.ts';
+import { type Generation, openGeneration, pinnedNames, pinnedSizes } from './generation.ts';
 import { cgroupHooks, deviceHooks, type Hook, type Mechanism } from './hooks.ts';
+import { loadGeneration } from './load.ts';
 import { lockPinDir } from './lock.ts';
 import { generationHash, type Objects } from './objects.ts';
 import {

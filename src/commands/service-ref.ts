@@ -1,0 +1,51 @@
+import { servicePortName, u32 } from '../layout.gen.ts';
+import type { Rows, Tables } from '../plan/tables.ts';
+
+/** Who a row belongs to, in people's words. */
+export interface ServiceRef {
+  readonly namespace: string;
+  readonly name: string;
+  /** Empty for the one port of a Service that has no name. */
+  readonly portName: string;
+  /** The service port's id in the maps. */
+  readonly id: number;
+}
+
+/** Everything that one dump needs, read at one time. */
+export interface Reading {
+  readonly tables: Tables;
+  /** Service port id → reason → count. */
+  readonly counters: ReadonlyMap<number, ReadonlyMap<number, bigint>>;
+  readonly flows: Rows;
+  readonly halfOpen: Rows;
+  readonly affinity: Rows;
+  /** Of the clock that the programs stamp rows by. */
+  readonly nowSeconds: number;
+}
+
+const protocols: Readonly<Record<number, string>> = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' };
+
+/** Empty names: nobody has this id, as that of a flow whose Service is gone. */
+export function refOf(tables: Tables, id: number): ServiceRef {
+  const value = tables.names.get(u32.encode(id));
+  if (value === undefined) return { namespace: '', name: '', portName: '', id };
+  const { namespace, service, port } = servicePortName.decode(value);
+  return { namespace, name: service, portName: port, id };
+}
+
+export function protocolText(protocol: number): string {
+  return protocols[protocol] ?? String(protocol);
+}
+
+/** '10.0.0.1:80', '[fd00::1]:80' */
+export function endpointText(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+export function byService(a: ServiceRef, b: ServiceRef): number {
+  return compare(a.namespace, b.namespace) || compare(a.name, b.name) || compare(a.portName, b.portName) || a.id - b.id;
+}
+
+export function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
