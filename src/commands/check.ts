@@ -2,11 +2,13 @@ import type { Argv, CommandModule } from 'yargs';
 import { classifyDevices, type Device } from '../kernel/devices.ts';
 import { kernelRelease, netnsCookie } from '../kernel/kernel.ts';
 import { tryPrograms } from '../kernel/load.ts';
+import { pinDirHolder } from '../kernel/lock.ts';
 import { requireKernel, requirePermission } from '../kernel/machine.ts';
 import { bpfFsRoots, readMounts } from '../kernel/mounts.ts';
 import { readNetwork } from '../kernel/network.ts';
 import { encodeConfig, readObjects } from '../kernel/objects.ts';
-import { findCgroup } from '../kernel/place.ts';
+import { currentGeneration, pinDir } from '../kernel/pins.ts';
+import { defaultPinDir, findCgroup } from '../kernel/place.ts';
 import { features } from '../kernel/probes.ts';
 import { checkSysctls, type Finding, readSysctl } from '../kernel/sysctls.ts';
 import { columns } from './columns.ts';
@@ -16,6 +18,7 @@ interface CheckFlags {
   cgroup?: string;
   device: string[];
   nodePortRange: string;
+  pinDir?: string;
   output: 'text' | 'json';
 }
 
@@ -63,6 +66,7 @@ async function check(flags: CheckFlags): Promise<void> {
     }),
     await attempt('cgroup2', () => findCgroup(flags.cgroup)),
     checkBpfFs(),
+    checkPinDir(flags.pinDir ?? defaultPinDir()),
     ...checkSysctls(readSysctl, nodePorts),
   ];
   const network = await readNetwork();
@@ -96,6 +100,15 @@ function checkBpfFs(): Finding {
   const roots = bpfFsRoots(readMounts());
   if (roots.length > 0) return { what: 'BPF filesystem', state: 'ok', detail: roots.join(', ') };
   return { what: 'BPF filesystem', state: 'info', detail: "not mounted: 'run' mounts one at /sys/fs/bpf" };
+}
+
+function checkPinDir(path: string): Finding {
+  const what = 'pin directory';
+  const generation = currentGeneration(pinDir(path));
+  if (generation === undefined) return { what, state: 'info', detail: `nothing is loaded below ${path}` };
+  const pid = pinDirHolder(path);
+  const agent = pid === undefined ? 'no agent runs' : `its agent is process ${pid}`;
+  return { what, state: 'info', detail: `${path} has generation ${generation}, and ${agent}` };
 }
 
 function toText(findings: readonly Finding[], devices: readonly Device[]): string {

@@ -1,8 +1,9 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { possibleCpus } from 'libbpf-ts';
 import { openPinned, pinPath, runAgentIn, service, writeManifest } from '../../test/agent.ts';
-import { runCli } from '../../test/cli.ts';
+import { runCli, startCli } from '../../test/cli.ts';
 import { type Schema, schemaErrors } from '../../test/json-schema.ts';
 import { eventually } from '../../test/netns/eventually.ts';
 import { makeSandbox } from '../../test/sandbox.ts';
@@ -238,4 +239,20 @@ test('dump of an unknown kind is wrong usage: exit code 2', async (t) => {
     t.is(stdout, '');
     t.regex(stderr, /^bpfsvc: [^\n]+\n$/);
   }
+});
+
+test.serial('dump --watch shows it again when it changed', async (t) => {
+  const child = startCli(['dump', 'affinity', '--watch', ...pins]);
+  t.teardown(() => child.kill('SIGKILL'));
+  const shown: string[] = [];
+  child.stdout?.on('data', (text) => shown.push(String(text)));
+  await once(child.stdout ?? child, 'data');
+  using generation = openPinned(box);
+  const key = affinityKey.encode({ client: addressToHex('10.1.0.77'), servicePort: webId(generation.tables.names) });
+  const choice = affinity.encode({ backend: addressToHex('10.1.0.2'), backendPort: 8080, seen: 1 });
+  generation.state.affinity.update(Buffer.from(key, 'hex'), Buffer.from(choice, 'hex'));
+  t.teardown(() => openPinned(box).state.affinity.delete(Buffer.from(key, 'hex')));
+  while (!shown.at(-1)?.includes('10.1.0.77')) await once(child.stdout ?? child, 'data');
+  t.false(shown[0]?.includes('10.1.0.77'));
+  t.regex(shown.at(-1) ?? '', /default\/web:http +10\.1\.0\.77 +10\.1\.0\.2:8080/);
 });

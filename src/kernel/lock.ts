@@ -9,11 +9,16 @@ import { RefusedError } from './refused.ts';
 export function lockPinDir(path: string): PathLock {
   const lock = lockPath(path);
   if (lock) return lock;
-  const { dev, ino } = statSync(path, { bigint: true });
-  const pid = lockHolder(readFileSync('/proc/locks', 'utf8'), dev, ino);
+  const pid = pinDirHolder(path);
   throw new RefusedError(
     `another bpfsvc agent${pid === undefined ? '' : ` (pid ${pid})`} holds ${path}: stop it first, or give this one a --pin-dir of its own`,
   );
+}
+
+/** The process that holds the lock of a pin directory; undefined: none, or one in another pid namespace. */
+export function pinDirHolder(path: string): number | undefined {
+  const { dev, ino } = statSync(path, { bigint: true });
+  return lockHolder(readFileSync('/proc/locks', 'utf8'), dev, ino);
 }
 
 /**

@@ -3,7 +3,9 @@ import type { Network } from './devices.ts';
 
 /** kube-proxy's IPVS mode binds every clusterIP to this device, which does not make them the node's own. */
 const IPVS_DEVICE = 'kube-ipvs0';
+/** RT_SCOPE_... */
 const GLOBAL_SCOPE = 0;
+const LINK_SCOPE = 253;
 
 /** Reads devices, addresses and routes of this network namespace. */
 export async function readNetwork(): Promise<Network> {
@@ -11,10 +13,16 @@ export async function readNetwork(): Promise<Network> {
   return { links, addresses, routes };
 }
 
-/** Every address that a device of this node answers for. */
+/**
+ * Every address that a device of this node answers for, but for IPv6 link-local ones: each pod's veth brings its own, and
+ * no Service has one.
+ */
 export function localAddresses({ links, addresses }: Network): Set<string> {
   const ipvs = links.find((link) => link.name === IPVS_DEVICE)?.ifindex;
-  return new Set(addresses.filter(({ ifindex }) => ifindex !== ipvs).map(({ address }) => address));
+  const counts = addresses.filter(
+    ({ ifindex, family, scope }) => ifindex !== ipvs && !(family === 6 && scope === LINK_SCOPE),
+  );
+  return new Set(counts.map(({ address }) => address));
 }
 
 /**
