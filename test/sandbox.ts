@@ -2,8 +2,8 @@
  * A corner of this machine for one test file: a BPF filesystem, a cgroup and a network namespace of its own. Calls that
  * the test makes into the kernel, and the processes it starts, are in that namespace. Needs root and iproute2.
  */
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bpfFsMount, setNetns } from 'libbpf-ts';
@@ -25,16 +25,18 @@ export interface Sandbox {
   close(): void;
 }
 
+const PREFIX = 'bpfsvc-box-';
 let count = 0;
 
 export function makeSandbox(): Sandbox {
+  if (count === 0) sweepStale();
   count += 1;
-  const netns = `bpfsvc-box-${process.pid}-${process.hrtime.bigint() % 1_000_000n}-${count}`;
-  const directory = mkdtempSync(join(tmpdir(), 'bpfsvc-'));
+  const netns = `${PREFIX}${process.pid}-${process.hrtime.bigint() % 1_000_000n}-${count}`;
+  const directory = join(tmpdir(), netns);
+  mkdirSync(directory);
   const bpfFs = join(directory, 'bpf');
   const cgroup = join(cgroup2Mount(), netns);
   const pods: string[] = [];
-  const run = (...args: string[]) => execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   run('netns', 'add', netns);
   setNetns(`/run/netns/${netns}`);
   bpfFsMount(bpfFs);
@@ -62,4 +64,26 @@ export function makeSandbox(): Sandbox {
       removeCgroup(cgroup);
     },
   };
+}
+
+function run(...args: string[]): string {
+  return execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** Removes what test processes that were killed have left. */
+function sweepStale(): void {
+  for (const name of stale('/run/netns')) run('netns', 'del', name);
+  for (const name of stale(cgroup2Mount())) removeCgroup(join(cgroup2Mount(), name));
+  for (const name of stale(tmpdir())) {
+    spawnSync('umount', ['--lazy', join(tmpdir(), name, 'bpf')]);
+    rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
+function stale(directory: string): string[] {
+  const names = existsSync(directory) ? readdirSync(directory) : [];
+  return names.filter((name) => {
+    const pid = name.startsWith(PREFIX) ? name.slice(PREFIX.length).split('-')[0] : undefined;
+    return pid !== undefined && !existsSync(`/proc/${pid}`);
+  });
 }
