@@ -112,7 +112,7 @@ bin/bpfsvc: Makefile | setup
 	@mkdir -p bin
 	@printf '%s\n' '#!/bin/sh' '# made by make build: the CLI, with the Node that the project brings' \
 		'root=$$(dirname "$$(dirname "$$(readlink -f "$$0")")")' \
-		'exec "$$root/node_modules/.bin/node" --disable-warning=ExperimentalWarning "$$root/src/main.ts" "$$@"' > $@
+		'exec "$$root/node_modules/.bin/node" --disable-warning=ExperimentalWarning --max-semi-space-size=1 "$$root/src/main.ts" "$$@"' > $@
 	@chmod +x $@
 
 .PHONY: help
