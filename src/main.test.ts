@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import test from 'ava';
@@ -29,7 +29,16 @@ function runFlags(name: string): string[] {
 }
 
 test('bpfsvc without a word, with an unknown one or an unknown flag is wrong usage: exit code 2', async (t) => {
-  for (const args of [[], ['frob'], ['run', '--frob'], ['run'], ['version', 'extra'], ['unload', '--pin-dir']]) {
+  for (const args of [
+    [],
+    ['frob'],
+    ['dmup'],
+    ['run', '--frob'],
+    ['run'],
+    ['version', 'extra'],
+    ['unload', '--pin-dir'],
+    ['dump', '-o'],
+  ]) {
     const { code, stdout, stderr } = await runCli(...args);
     t.is(code, 2, args.join(' '));
     t.is(stdout, '');
@@ -73,6 +82,25 @@ test('bpfsvc version tells ours, the kernel, libbpf, the layout and the generati
   t.is(code, 0);
   t.deepEqual(Object.keys(JSON.parse(stdout)), ['bpfsvc', 'kernel', 'libbpf', 'node', 'layout', 'generation']);
   t.is(JSON.parse(stdout).generation, null);
+  t.regex((await runCli('--version')).stdout, /^bpfsvc +\d+\.\d+\.\d+\n/);
+});
+
+test('bpfsvc version works for everybody, and leaves out what only root may see', async (t) => {
+  const closed = `${box.directory}/closed`;
+  mkdirSync(closed, { mode: 0o700 });
+  chownSync(closed, 65534, 65534);
+  const { code, stdout } = await asNobody(['version', '-o', 'json', '--pin-dir', closed]);
+  t.is(code, 0);
+  t.deepEqual(Object.keys(JSON.parse(stdout)), ['bpfsvc', 'kernel', 'libbpf', 'node', 'layout']);
+});
+
+test('bpfsvc dump and unload say what is wrong with a pin directory that is none', async (t) => {
+  const dump = await runCli('dump', '--pin-dir', manifests);
+  t.is(dump.code, 1);
+  t.regex(dump.stderr, /^bpfsvc: nothing is loaded below [^\n]+\n$/);
+  const unload = await runCli('unload', '--pin-dir', box.directory);
+  t.is(unload.code, 1);
+  t.regex(unload.stderr, /^bpfsvc: [^\n]+ is not on a BPF filesystem: bpfsvc has pinned nothing there\n$/);
 });
 
 test('bpfsvc check changes nothing and tells features, settings and devices', async (t) => {

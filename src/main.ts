@@ -29,6 +29,7 @@ async function main(words: readonly string[]): Promise<void> {
     .strict()
     .demandCommand(1, 'say what to do')
     .recommendCommands()
+    .updateStrings({ 'Did you mean %s?': "there is no such command, but there is '%s'" })
     .completion('completion', 'print a shell completion script')
     .wrap(Math.min(120, process.stdout.columns ?? 100))
     .epilogue(EXIT_CODES)
@@ -90,7 +91,10 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 try {
-  await main(process.argv.slice(2));
+  const typed = process.argv.slice(2);
+  // what people try first
+  if (typed[0] === '--version') typed[0] = 'version';
+  await main(typed);
 } catch (error) {
   const { text, code } = explain(error);
   process.stderr.write(`bpfsvc: ${text}\n`);

@@ -75,6 +75,7 @@ function builder(cli: Argv): Argv {
       describe: 'NAME=pod|wire|none, where the routes tell it wrongly',
     })
     .option('socket-udp', {
+      requiresArg: true,
       choices: ['auto', 'host', 'all'] as const,
       default: 'auto' as const,
       describe:
@@ -100,6 +101,7 @@ function builder(cli: Argv): Argv {
       describe: 'log what is of interest when looking for a fault',
     })
     .option('log-format', {
+      requiresArg: true,
       choices: ['text', 'json'] as const,
       describe: 'how the log is written',
       defaultDescription: 'text on a terminal, else json',

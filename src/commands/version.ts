@@ -19,6 +19,7 @@ export const command: CommandModule = {
       })
       .option('output', {
         alias: 'o',
+        requiresArg: true,
         choices: ['text', 'json'] as const,
         default: 'text' as const,
         describe: 'for people or for programs',
@@ -31,6 +32,7 @@ export const command: CommandModule = {
   },
 };
 
+/** Without `generation` where this user may not look. */
 function versions(pins: string): Record<string, string | null> {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string;
@@ -41,12 +43,21 @@ function versions(pins: string): Record<string, string | null> {
     libbpf: libbpfVersion().replace(/^v/, ''),
     node: process.versions.node,
     layout: layoutHash,
-    generation: currentGeneration(pinDir(pins)) ?? null,
+    ...generationBelow(pins),
   };
 }
 
+function generationBelow(pins: string): { generation?: string | null } {
+  try {
+    return { generation: currentGeneration(pinDir(pins)) ?? null };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
+    return {};
+  }
+}
+
 function toText(facts: Record<string, string | null>): string {
-  return Object.entries(facts)
+  return Object.entries({ ...facts, generation: 'generation' in facts ? facts.generation : 'only root may look' })
     .map(([name, value]) => `${name.padEnd(12)}${value ?? 'none loaded'}\n`)
     .join('');
 }

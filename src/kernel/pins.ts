@@ -63,7 +63,7 @@ export function readText(path: string): string | undefined {
   try {
     return readlinkSync(path);
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined;
+    if (isCode(error, 'ENOENT', 'ENOTDIR', 'EINVAL')) return undefined;
     throw error;
   }
 }
@@ -125,6 +125,15 @@ export function removeDirectory(path: string): boolean {
   }
 }
 
+/** The same for one that may be the root of a mount, or where others keep something: then it stays. */
+export function leaveDirectory(path: string): void {
+  try {
+    removeDirectory(path);
+  } catch (error) {
+    if (!isCode(error, 'ENOTEMPTY', 'EBUSY')) throw error;
+  }
+}
+
 function list(path: string): string[] {
   try {
     return readdirSync(path);
@@ -134,6 +143,6 @@ function list(path: string): string[] {
   }
 }
 
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
+function isCode(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? '');
 }

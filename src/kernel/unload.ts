@@ -1,9 +1,19 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { isBpfFs } from 'libbpf-ts';
 import { detachAll } from './attach.ts';
 import { detachFilters } from './filters.ts';
 import { lockPinDir } from './lock.ts';
-import { listGenerations, listStatePins, pinDir, removeDirectory, removeGeneration, removePin } from './pins.ts';
+import {
+  leaveDirectory,
+  listGenerations,
+  listStatePins,
+  pinDir,
+  removeDirectory,
+  removeGeneration,
+  removePin,
+} from './pins.ts';
+import { RefusedError } from './refused.ts';
 
 /** What was there and is gone now. */
 export interface Unloaded {
@@ -16,13 +26,15 @@ export interface Unloaded {
 
 /**
  * Takes everything away that is pinned below the directory, and our clsact filters in this network namespace. The lock
- * is held meanwhile: throws a RefusedError while an agent runs.
+ * is held meanwhile: throws a RefusedError while an agent runs, and for a path that is not on a BPF filesystem, where
+ * what has our names is somebody else's.
  */
 export async function unload(path: string): Promise<Unloaded> {
   const dir = pinDir(path);
   if (!statSync(path, { throwIfNoEntry: false })) {
     return { links: [], filters: await detachFilters(), generations: [], state: [] };
   }
+  if (!isBpfFs(path)) throw new RefusedError(`${path} is not on a BPF filesystem: bpfsvc has pinned nothing there`);
   using _lock = lockPinDir(path);
   const links = await detachAll(dir);
   const filters = await detachFilters();
@@ -33,6 +45,6 @@ export async function unload(path: string): Promise<Unloaded> {
   const state = listStatePins(dir);
   for (const pin of state) removePin(pin.path);
   removeDirectory(dir.links);
-  removeDirectory(dir.path);
+  leaveDirectory(dir.path);
   return { links, filters, generations, state: state.map((pin) => `${pin.name}-${pin.layout}-${pin.size}`) };
 }
