@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include "addon.h"
 
@@ -13,6 +14,9 @@ static const char *const kind_names[] = {
 
 static void shut(struct handle *handle)
 {
+	/* A child between fork and exec has the descriptor too, and would keep the lock for us. */
+	if (handle->kind == HANDLE_LOCK && handle->fd >= 0)
+		flock(handle->fd, LOCK_UN);
 	if (handle->poller)
 		poller_close(handle->poller); /* owns the descriptor, forgets us */
 	else if (handle->fd >= 0)
