@@ -16,7 +16,7 @@ import { type Stage, setStage } from './stage.ts';
 let stage: Stage | undefined;
 let interrupted = false;
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, async () => {
     interrupted = true;
     print('\n   cleaning up');
@@ -24,6 +24,13 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.exit(130);
   });
 }
+
+/* A reader that has seen enough, such as `head`: nothing more is told, and all is taken away. */
+process.stdout.on('error', async () => {
+  interrupted = true;
+  await stage?.close();
+  process.exit(0);
+});
 
 async function play(): Promise<void> {
   if (process.getuid?.() !== 0) throw new BrokenPromise('namespaces and BPF programs are made by root: sudo make demo');
