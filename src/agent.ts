@@ -70,6 +70,8 @@ class Agent {
   /** What is known of the kernel can no longer be trusted. */
   #doubtful = false;
   #troubled = false;
+  /** Rows that the last pass could not write. */
+  #refused = 0;
   /** A pass that failed as a whole is not begun again by the next best event, but by its timer. */
   #isPaused = false;
 
@@ -206,6 +208,8 @@ class Agent {
       milliseconds: performance.now() - begun,
     });
     const [first] = pass.failed;
+    if (pass.failed.length < this.#refused) this.#alarm.calm(); // it gets better: no need for patience
+    this.#refused = pass.failed.length;
     if (first) this.#retry(`${pass.failed.length} rows were refused`, first.error);
     if (this.#podsAtTc() !== world.podsAtTc) this.#alarm.ring();
   }

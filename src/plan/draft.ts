@@ -64,7 +64,7 @@ export function draftService(draft: Draft, world: World, held: Inventory, name: 
     const id = idOf(held.ids, draft.ids, { owner: name, port: port.name, protocol: protocolNumbers[port.protocol] });
     if (!named.has(id)) put(draft, 'names', [u32.encode(id), encodeName(service, port)], name);
     named.add(id);
-    const [any, local] = poolsOf(frontend).map((pool) => place(draft, known, pool, name));
+    const [any, local] = poolsOf(frontend).map((pool) => place(draft, held, known, pool, name));
     const row = encodeFrontend(key, frontend, id, any ?? noSegment, local ?? noSegment);
     put(draft, 'frontends', [key, row], name);
   }
@@ -87,15 +87,20 @@ function knownPools(held: Inventory, name: string): Map<string, Segment> {
   return known;
 }
 
-function place(draft: Draft, known: Map<string, Segment>, pool: Pool, owner: string): Segment {
+function place(draft: Draft, held: Inventory, known: Map<string, Segment>, pool: Pool, owner: string): Segment {
   const content = encodePool(pool);
   if (content === '') return noSegment;
   const there = known.get(content);
   if (there !== undefined) return there;
   const fresh = draft.places.take(content.length / slotDigits);
-  for (const row of slotRows(fresh, content)) put(draft, 'backends', row, owner);
+  for (const row of slotRows(fresh, content)) if (!isWritten(held, row)) put(draft, 'backends', row, owner);
   known.set(content, fresh);
   return fresh;
+}
+
+/** By an earlier plan, of which something later was refused: a pool does not have to be written at one go. */
+function isWritten(held: Inventory, [key, value]: Row): boolean {
+  return held.written.get(key) === value;
 }
 
 function put(draft: Draft, table: TableName, [key, value]: Row, owner: string): void {

@@ -64,7 +64,6 @@ test('confirm() records nothing that the kernel did not take', (t) => {
   const { steps } = plan(web);
   confirm(held, steps.slice(0, 2));
   t.deepEqual(texts(plan(web)), [
-    'set backends 0 (default/web)',
     'set backends 1 (default/web)',
     'set frontends 0a6000010050 (default/web)',
     'set frontends 0a6000010000 (default/web)',
