@@ -5,6 +5,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import anyTest from 'ava';
+import { Allowed } from './allowed.ts';
 import { startCapture } from './capture.ts';
 import { stop } from './command.ts';
 import { crowdCidrs } from './crowd.ts';
@@ -26,26 +27,6 @@ const firm = ['10.96.0.2', 'fd00:10:96::2'];
 interface Death {
   readonly kind: 'change' | 'start' | 'edit';
   readonly after: number;
-}
-
-/** What the kernel may hold of each row while agents die: what it held when one was last done, or what any wanted since. */
-class Allowed {
-  readonly #values = new Map<string, Set<string | undefined>>();
-
-  constructor(held: ReadonlyMap<string, string>) {
-    for (const [key, value] of held) this.#values.set(key, new Set([value]));
-  }
-
-  add(wanted: ReadonlyMap<string, string>): void {
-    for (const key of wanted.keys()) if (!this.#values.has(key)) this.#values.set(key, new Set([undefined]));
-    for (const [key, values] of this.#values) values.add(wanted.get(key));
-  }
-
-  /** Rows that are neither. */
-  strangers(held: ReadonlyMap<string, string>): string[] {
-    const keys = new Set([...held.keys(), ...this.#values.keys()]);
-    return [...keys].filter((key) => !this.#values.get(key)?.has(held.get(key)));
-  }
 }
 
 /** Lets the agent live, with this round's objects, until its death. */

@@ -27,18 +27,22 @@ export interface Stage extends AsyncDisposable {
   readonly servers: readonly ChildProcess[];
 }
 
-export async function setStage(tag: string): Promise<Stage> {
-  return await setStageIn(await createLab({ shape: 'ptp', nodes: 2, podsPerNode: 3, rpFilter: 1, tag }));
+export async function setStage(tag: string, flags: readonly string[] = []): Promise<Stage> {
+  return await setStageIn(await createLab({ shape: 'ptp', nodes: 2, podsPerNode: 3, rpFilter: 1, tag }), flags);
 }
 
-export async function setStageIn(lab: Lab): Promise<Stage> {
+export async function setStageIn(lab: Lab, flags: readonly string[] = []): Promise<Stage> {
   const node = lab.node('n1');
   const [client, near, near2] = node.pods as [Pod, Pod, Pod];
   const [far] = lab.node('n2').pods as [Pod];
   const backends = [near, near2, far] as const;
   const servers = await Promise.all(backends.map((pod) => startServer(lab, pod, [8080])));
   const visitors = startVisitors(lab, node, client);
-  const agent = await startAgent(lab, node, manifest(objectsOf(lab, backends, 0)), ['--service-cidr', crowdCidrs]);
+  const agent = await startAgent(lab, node, manifest(objectsOf(lab, backends, 0)), [
+    '--service-cidr',
+    crowdCidrs,
+    ...flags,
+  ]);
   await settled(agent, node);
   return {
     lab,
