@@ -101,6 +101,14 @@ function shown(address: string): string {
   return address.includes(':') ? `[${address}]` : address;
 }
 
+/** Datagrams from a port that an earlier socket had belong to its flow: here each socket has a port of its own. */
+let lastPort = 10_000;
+
+function freshPorts(count: number): number {
+  lastPort += count;
+  return lastPort - count;
+}
+
 /** Runs `plan` and checks who was asked, which hook chose, and what either side saw of the other. */
 async function ask(
   t: ExecutionContext,
@@ -114,7 +122,8 @@ async function ask(
   const { agent, clients, client } = stage;
   const port = part.plan.protocol;
   const before = await made(agent, service, port);
-  const tally = await clients[way].request({ ...part.plan, address, port: 80, count, questions: 3 });
+  const ports = port === 'udp' ? { sourcePort: freshPorts(count) } : {};
+  const tally = await clients[way].request({ ...part.plan, ...ports, address, port: 80, count, questions: 3 });
   const what = `${service} ${address} ${part.name} by ${way}: ${JSON.stringify(tally.errors)}`;
   t.is(tally.ok, count * 3, what);
   const expected = way === 'socket' && part.socketHook ? 'socket' : 'pod';

@@ -98,23 +98,23 @@ for (const [what, sizes] of [
     t.timeout(300_000);
     const place = `dice-${what.length}`;
     const dice = diceWriter(what.length);
-    const manifests = { plain: write('plain.json', []), failing: write('failing.json', []) };
+    const manifests = { plain: write('plain.json', []), refusing: write('refusing.json', []) };
     const plain = runAgentIn(box, { name: `${place}-plain`, manifests: manifests.plain });
     t.teardown(async () => await plain.stop().catch(() => {}));
-    const options = { manifests: manifests.failing, sizes, writer: dice.writer };
-    const failing = runAgentIn(box, { name: `${place}-failing`, ...options });
-    t.teardown(async () => await failing.stop().catch(() => {}));
+    const options = { manifests: manifests.refusing, sizes, writer: dice.writer };
+    const refusing = runAgentIn(box, { name: `${place}-refusing`, ...options });
+    t.teardown(async () => await refusing.stop().catch(() => {}));
     const held = async (name: string) => lookups(await readPinned(box, name));
     await eventually(async () => assert.ok((await held(`${place}-plain`)).size > 0));
-    await eventually(async () => assert.ok((await held(`${place}-failing`)).size > 0));
+    await eventually(async () => assert.ok((await held(`${place}-refusing`)).size > 0));
     let looks = 0;
     for (const objects of rounds) {
-      const before = await held(`${place}-failing`);
+      const before = await held(`${place}-refusing`);
       const passes = plain.messages.filter(wroteRows).length;
       write('plain.json', objects);
       await eventually(() => assert.ok(plain.messages.filter(wroteRows).length > passes));
-      write('failing.json', objects);
-      looks += await watch(t, `${place}-failing`, before, await held(`${place}-plain`));
+      write('refusing.json', objects);
+      looks += await watch(t, `${place}-refusing`, before, await held(`${place}-plain`));
     }
     t.log(`${dice.refused()} writes were refused; looked ${looks} times`);
     t.true(dice.refused() > 30);
