@@ -106,7 +106,7 @@ build/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile | setup
 
 .PHONY: native
 native: | setup
-	@$(MAKE) --no-print-directory -C native
+	@$(MAKE) --no-print-directory -s -C native
 
 bin/bpfsvc: Makefile | setup
 	@mkdir -p bin

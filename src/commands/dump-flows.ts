@@ -27,10 +27,12 @@ export interface AffinityItem extends ServiceRef {
   readonly idleSeconds: number;
 }
 
+/** A flow that was confirmed stays in half_open too until the room is needed: what counts is its row in flows. */
 export function flowItems(reading: Reading): FlowItem[] {
+  const halfOpen = [...reading.halfOpen].filter(([key]) => !reading.flows.has(key));
   const items = [
     ...[...reading.flows].map(([key, value]) => flowItem(reading, key, value, false)),
-    ...[...reading.halfOpen].map(([key, value]) => flowItem(reading, key, value, true)),
+    ...halfOpen.map(([key, value]) => flowItem(reading, key, value, true)),
   ];
   const order = new Map(items.map((item) => [item, clientFirst(item)]));
   return items.sort((a, b) => byService(a, b) || compare(order.get(a) ?? '', order.get(b) ?? ''));

@@ -155,7 +155,7 @@ const cases: readonly Case[] = [
     endpoints: two,
     frontends: ['10.96.0.1 80/TCP any [10.0.0.1 8080, 10.0.0.2 8080] local [-] hasEndpoint', '10.96.0.1 as http'],
     problems: [
-      'not supported yet and not served: nodePort 30080/TCP, externalIP 198.51.100.1, externalIP 198.51.100.2, load balancer IP 203.0.113.1',
+      'traffic from outside is not supported yet, so not served: nodePort 30080/TCP, externalIP 198.51.100.1, externalIP 198.51.100.2, load balancer IP 203.0.113.1',
     ],
   },
   {

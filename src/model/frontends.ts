@@ -150,7 +150,9 @@ function notBuilt(service: Service): string[] {
     ...service.externalIPs.map((address) => `externalIP ${address}`),
     ...service.loadBalancerIPs.map((address) => `load balancer IP ${address}`),
   ];
-  return unserved.length > 0 ? [`not supported yet and not served: ${unserved.join(', ')}`] : [];
+  return unserved.length > 0
+    ? [`traffic from outside is not supported yet, so not served: ${unserved.join(', ')}`]
+    : [];
 }
 
 /** Why nothing of a Service can be served, so that it claims nothing either; null: it can. */
