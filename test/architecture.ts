@@ -163,7 +163,7 @@ const kubernetesWords =
   /kube(?:rnetes)?|k8s|endpoint_?slice|config_?map|annotation|selector|cluster_?ip|node_?port|load_?balancer|external_?name|traffic_?policy|topology|readiness/gi;
 const namelessPart = /(?:^|[/_-])(?:utils?|lib|common|helpers?|misc|shared)(?=[/.]|$)/;
 const leftovers =
-  /\/(?:work|home|root|Users)\/\w+|\b(?:TODO|FIXME|XXX)\b|\.\.\/shared|"resolved": "https?:\/\/(?!registry\.npmjs\.org\/)[^/"]*/g;
+  /\/(?:home|root|Users)\/\w+|\b(?:TODO|FIXME|XXX)\b|"resolved": "https?:\/\/(?!registry\.npmjs\.org\/)[^/"]*/g;
 
 /** TypeScript files below a folder: tests, or all others. */
 function sources(tree: Tree, folder: string, tests: boolean): (readonly [string, string])[] {
