@@ -145,8 +145,8 @@ export function startClient(lab: Lab, place: Place, options: CommandOptions = {}
       reply.catch(() => {}); // A test that fails meanwhile does not ask any more.
       return {
         async stop() {
-          tell({ do: 'close', of: id });
-          return (await reply).tally as Tally;
+          const [{ tally }] = await Promise.all([reply, tell({ do: 'close', of: id }).reply]);
+          return tally as Tally;
         },
       };
     },
