@@ -28,6 +28,25 @@ struct frontend_key {
 	__u8 zero;
 };
 
+/* NodePorts stand in `frontends` under the any-address of their family, and count where `node_addresses` has the address. */
+struct node_address {
+	__u32 flags; /* none yet */
+};
+
+/* A row that fits says that this source may ask. */
+struct source_range_key {
+	__u32 prefix_length; /* 32 for the service port, then the bits of the source: IPv4 + 96 */
+	__u32 service_port;
+	struct address source;
+};
+
+/* A way out of the node that carries our programs, by its ifindex. */
+struct wire {
+	/* what the source becomes of a client from outside, where the kernel does not tell; all zero: none */
+	struct address ipv4;
+	struct address ipv6;
+};
+
 /* A contiguous, sorted run of rows in `backends`: one pool. */
 struct segment {
 	__u32 start;
@@ -38,6 +57,8 @@ enum frontend_flag {
 	FRONTEND_ADDRESS = 1 << 0,	/* the port-0 row of a clusterIP: undefined ports are rejected */
 	FRONTEND_LOCAL_ONLY = 1 << 1,	/* a traffic policy applies: choose from `local`, not from `any` */
 	FRONTEND_HAS_ENDPOINT = 1 << 2, /* some endpoint is usable somewhere: an empty pool drops, it does not reject */
+	FRONTEND_EXTERNAL_ADDRESS = 1 << 3, /* the port-0 row of an externalIP or LB IP: other ports are not ours */
+	FRONTEND_SOURCE_RANGES = 1 << 4,    /* only sources that `source_ranges` has for this service port may ask */
 };
 
 struct frontend {
@@ -76,8 +97,17 @@ struct switches {
 	/* session affinity's client for sockets of the node itself; all zero: none */
 	struct address node_ipv4;
 	struct address node_ipv6;
-	__u8 pods_at_tc; /* 1: pods have tc programs; their connected UDP and affinity are left to those */
-	__u8 zero[3];
+	__u8 pods_at_tc;	   /* 1: pods have tc programs; their connected UDP and affinity are left to those */
+	__u8 has_removed_backends; /* 1: `removed_backends` is not empty */
+	__u8 zero[2];
+};
+
+/* A UDP backend that no pool has any more: its flows choose again with their next datagram. */
+struct removed_backend_key {
+	struct address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 zero;
 };
 
 /* Read only data of the programs, set before load. */
@@ -113,8 +143,9 @@ struct flow_key {
 };
 
 enum flow_flag {
-	FLOW_REPLY = 1 << 0,   /* the way back: its twin is the row that was made for the client's packet */
-	FLOW_HAIRPIN = 1 << 1, /* client and backend are one pod: the packet turns around at its veth */
+	FLOW_REPLY = 1 << 0,	  /* the way back: its twin is the row that was made for the client's packet */
+	FLOW_HAIRPIN = 1 << 1,	  /* client and backend are one pod: the packet turns around at its veth */
+	FLOW_MASQUERADE = 1 << 2, /* the source became this node's: both ways come in by a wire and leave by a route */
 };
 
 enum flow_state {
@@ -141,6 +172,21 @@ struct flow {
 /* Until when rows may exist whose keys share this number; 0: there were none. Never wrong to the other side. */
 struct flow_hint {
 	__u32 until; /* seconds since boot */
+};
+
+/* The ports of a datagram or segment in pieces: only the first piece carries them. */
+struct fragment_key {
+	struct address source;
+	struct address destination;
+	__be32 id;
+	__u8 protocol;
+	__u8 hook;    /* enum hook */
+	__u16 device; /* as in struct flow_key */
+};
+
+struct fragment {
+	__be16 source_port;
+	__be16 destination_port;
 };
 
 struct affinity_key {
@@ -183,9 +229,16 @@ enum reason {
 	REASON_CONNECTED_SOCKET = 1, /* a backend was chosen in a socket hook */
 	REASON_CONNECTED_POD = 2,    /* a backend was chosen at a pod's veth */
 	REASON_CONNECTED_DIRECT =
-	    3, /* a pod's own address was asked, from a source port that a flow already has there */
+	    3,			   /* a pod's own address was asked, from a source port that a flow already has there */
+	REASON_CONNECTED_WIRE = 4, /* a backend was chosen for a packet from outside */
+	REASON_CONNECTED_MOVED = 5,	    /* the client's port was taken at the backend: the flow got another */
 	REASON_REJECT_NO_ENDPOINT = 16,	    /* nothing anywhere can answer: the client is told */
 	REASON_REJECT_UNDEFINED_PORT = 17,  /* a clusterIP, but not one of its ports: the client is told */
+	REASON_REJECT_NO_FLOW = 18,	    /* TCP to a service address, of a connection nobody remembers: RST */
+	REASON_REJECT_BIND = 19,	    /* a process of the node asked for a NodePort: EADDRINUSE */
+	REASON_REJECT_TTL = 20,		    /* the hop limit ended here: ICMP time exceeded */
+	REASON_REJECT_TOO_BIG = 21,	    /* the way to the backend is narrower: ICMP says how narrow */
+	REASON_REJECT_LIMIT = 22,	    /* to be rejected, but too many were just now: dropped in silence */
 	REASON_DROP_NO_LOCAL_ENDPOINT = 32, /* a Local policy, and only other nodes have endpoints */
 	REASON_DROP_UNTRANSLATED = 33,	    /* a service address that nobody translated was about to leave the node */
 	REASON_DROP_UNALLOCATED = 34,  /* an address of a ServiceCIDR that no Service has was about to leave the node */
@@ -193,6 +246,11 @@ enum reason {
 	REASON_DROP_NO_SOURCE_PORT = 36, /* no free source port was found for a flow whose own is taken */
 	REASON_DROP_NO_FLOW_ROW = 37,	 /* the flow table refused the row */
 	REASON_DROP_MALFORMED = 38,	 /* the packet could not be rewritten */
+	REASON_DROP_SOURCE_RANGE = 39,	 /* the source is in none of loadBalancerSourceRanges */
+	REASON_DROP_FRAGMENT_UNKNOWN =
+	    40,			   /* a later piece of something to a service address whose first one we did not see */
+	REASON_DROP_NO_ROUTE = 41, /* the node knows no way to the backend, or may not forward */
+	REASON_DROP_NO_SOURCE_ADDRESS = 42, /* the way to the backend has no address that replies could come to */
 };
 
 struct counter_key {
