@@ -102,12 +102,15 @@ struct switches {
 	__u8 zero[2];
 };
 
-/* A UDP backend that no pool has any more: its flows choose again with their next datagram. */
+/*
+ * A UDP backend that no longer serves for a Service port: flows of that port which point there choose again with their
+ * next datagram. One that only left the pools, by a policy or because it terminates, is not here: that breaks no flow.
+ */
 struct removed_backend_key {
 	struct address address;
+	__u32 service_port;
 	__be16 port;
-	__u8 protocol;
-	__u8 zero;
+	__u16 zero;
 };
 
 /* Read only data of the programs, set before load. */
