@@ -8,6 +8,9 @@
  * arithmetic on the bytes is right in only one of these cases.
  */
 
+/* `l3` is 14 or 0, but the verifier of old kernels forgets that on the way through memory. */
+#define LINK_HEADER_BITS 0xf
+
 PURE __u32 checksum_offset(const struct packet *packet)
 {
 	return packet->l4 +
@@ -42,7 +45,7 @@ PURE long rewrite_ipv4(struct __sk_buff *skb, const struct packet *packet, const
 	__be16 check;
 	long error;
 
-	ip = data_of(skb) + ETH_HLEN;
+	ip = data_of(skb) + (packet->l3 & LINK_HEADER_BITS);
 	if ((void *)(ip + 1) > end_of(skb))
 		return -1;
 	check = ~fold((__u64)(__u16)~ip->check + (__u32)change);
@@ -52,9 +55,9 @@ PURE long rewrite_ipv4(struct __sk_buff *skb, const struct packet *packet, const
 	header.source = new[0];
 	header.destination = new[1];
 	header.ports = (struct ports){to->source_port, to->destination_port};
-	if (packet->l4 == ETH_HLEN + sizeof(struct iphdr)) /* no options between addresses and ports: one store */
-		return error | bpf_skb_store_bytes(skb, ETH_HLEN + 10, &header, sizeof(header), 0);
-	error |= bpf_skb_store_bytes(skb, ETH_HLEN + 10, &header, 10, 0);
+	if (packet->l4 == packet->l3 + sizeof(struct iphdr)) /* no options between addresses and ports: one store */
+		return error | bpf_skb_store_bytes(skb, packet->l3 + 10, &header, sizeof(header), 0);
+	error |= bpf_skb_store_bytes(skb, packet->l3 + 10, &header, 10, 0);
 	return error | bpf_skb_store_bytes(skb, packet->l4, &header.ports, sizeof(header.ports), 0);
 }
 
@@ -72,7 +75,7 @@ PURE long rewrite_ipv6(struct __sk_buff *skb, const struct packet *packet, const
 	/* The helper assumes an IPv4 header, whose own checksum takes the change back. Without one a card's
 	 * sum over the packet would be wrong afterwards; with no such sum this does nothing. */
 	bpf_csum_update(skb, change);
-	return error | bpf_skb_store_bytes(skb, ETH_HLEN + 8, &header, sizeof(header), 0);
+	return error | bpf_skb_store_bytes(skb, packet->l3 + 8, &header, sizeof(header), 0);
 }
 
 /* Gives the packet the addresses and ports of `to`. 0, or the packet is damaged and must be dropped. */
@@ -90,13 +93,17 @@ PURE long rewrite(struct __sk_buff *skb, const struct packet *packet, const stru
 	return error;
 }
 
-/* Sends the frame back out of the device it came from, to whoever sent it. */
-PURE int turn_around(struct __sk_buff *skb)
+/*
+ * Sends the packet back to whoever sent it: what came in by a device goes out of it, what was about to go out of a wire
+ * comes in by it.
+ */
+PURE int turn_around(struct __sk_buff *skb, const struct packet *packet)
 {
 	__u8 mac[2 * ETH_ALEN];
 
-	if (bpf_skb_load_bytes(skb, 0, mac, sizeof(mac)) || bpf_skb_store_bytes(skb, 0, mac + ETH_ALEN, ETH_ALEN, 0) ||
-	    bpf_skb_store_bytes(skb, ETH_ALEN, mac, ETH_ALEN, 0))
+	if (packet->l3 &&
+	    (bpf_skb_load_bytes(skb, 0, mac, sizeof(mac)) || bpf_skb_store_bytes(skb, 0, mac + ETH_ALEN, ETH_ALEN, 0) ||
+	     bpf_skb_store_bytes(skb, ETH_ALEN, mac, ETH_ALEN, 0)))
 		return TC_ACT_SHOT;
-	return bpf_redirect(skb->ifindex, 0);
+	return bpf_redirect(skb->ifindex, packet->tuple.hook == HOOK_TO_WIRE ? BPF_F_INGRESS : 0);
 }

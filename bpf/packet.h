@@ -18,7 +18,7 @@
 
 struct packet {
 	struct flow_key tuple; /* as on the wire, with the hook it was seen at */
-	__u32 l3;	       /* offsets of the headers from the start of the frame */
+	__u32 l3;	       /* offsets of the headers from the start: 14, or 0 without a link header */
 	__u32 l4;
 	__u8 ipv6;
 	__u8 tcp_flags; /* byte 13 of the TCP header; 0 for UDP */
@@ -75,23 +75,36 @@ PURE bool linear(struct __sk_buff *skb, __u32 bytes)
 	return bpf_skb_pull_data(skb, bytes) == 0;
 }
 
-/* Addresses, protocol and offset of layer 4. TCP and UDP or not. */
-PURE int parse_ip(struct __sk_buff *skb, struct packet *packet)
+/* What the device says that it carries: its link header, or where there is none what the kernel made of the first byte. */
+PURE __be16 network_protocol(struct __sk_buff *skb, __u32 l3)
+{
+	struct ethhdr *eth = data_of(skb);
+
+	if (!l3)
+		return skb->protocol;
+	return (void *)(eth + 1) > end_of(skb) ? 0 : eth->h_proto;
+}
+
+/*
+ * Addresses, protocol and offset of layer 4. TCP and UDP or not. `l3` is a constant: 14, or 0 on a device without a
+ * link header.
+ */
+PURE int parse_ip(struct __sk_buff *skb, __u32 l3, struct packet *packet)
 {
 	void *data, *end;
-	struct ethhdr *eth;
+	__be16 network;
 
-	if (skb->vlan_present || !linear(skb, ETH_HLEN + sizeof(struct iphdr)))
+	if (skb->vlan_present || !linear(skb, l3 + sizeof(struct iphdr)))
 		return -1;
+	network = network_protocol(skb, l3);
 	data = data_of(skb);
 	end = end_of(skb);
-	eth = data;
-	if (data + ETH_HLEN + sizeof(struct iphdr) > end)
+	if (data + l3 + sizeof(struct iphdr) > end)
 		return -1;
-	packet->l3 = ETH_HLEN;
+	packet->l3 = l3;
 
-	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
-		struct iphdr *ip = data + ETH_HLEN;
+	if (network == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = data + l3;
 
 		if (ip->version != 4 || ip->ihl < 5)
 			return -1;
@@ -99,36 +112,36 @@ PURE int parse_ip(struct __sk_buff *skb, struct packet *packet)
 		packet->tuple.protocol = ip->frag_off & FRAGMENT_BITS ? IPPROTO_RAW : ip->protocol;
 		map_ipv4(&packet->tuple.source, ip->saddr);
 		map_ipv4(&packet->tuple.destination, ip->daddr);
-		packet->l4 = ETH_HLEN + ip->ihl * 4;
+		packet->l4 = l3 + ip->ihl * 4;
 		return 0;
 	}
-	if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
+	if (network == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6hdr *ip;
 
-		if (!linear(skb, ETH_HLEN + sizeof(*ip)))
+		if (!linear(skb, l3 + sizeof(*ip)))
 			return -1;
 		data = data_of(skb);
 		end = end_of(skb);
-		ip = data + ETH_HLEN;
+		ip = data + l3;
 		if ((void *)(ip + 1) > end)
 			return -1;
 		packet->ipv6 = 1;
 		packet->tuple.protocol = ip->nexthdr;
 		__builtin_memcpy(&packet->tuple.source, &ip->saddr, sizeof(struct address));
 		__builtin_memcpy(&packet->tuple.destination, &ip->daddr, sizeof(struct address));
-		packet->l4 = ETH_HLEN + sizeof(*ip);
+		packet->l4 = l3 + sizeof(*ip);
 		return is_mapped(&packet->tuple.source) || is_mapped(&packet->tuple.destination) ? -1 : 0;
 	}
 	return -1;
 }
 
 /* A whole TCP or UDP packet, so that its tuple is a flow's. */
-PURE int parse_transport(struct __sk_buff *skb, __u8 hook, struct packet *packet)
+PURE int parse_transport(struct __sk_buff *skb, __u32 l3, __u8 hook, struct packet *packet)
 {
 	__u32 l4, header;
 	void *data, *end;
 
-	if (parse_ip(skb, packet))
+	if (parse_ip(skb, l3, packet))
 		return -1;
 	if (packet->tuple.protocol != IPPROTO_TCP && packet->tuple.protocol != IPPROTO_UDP)
 		return -1;

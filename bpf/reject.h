@@ -48,7 +48,7 @@ PURE __u64 pseudo_sum(const struct packet *packet, __u32 length, __u8 protocol)
 /* Where the answer's transport header stands: it has no IP options. */
 PURE __u32 answer_offset(const struct packet *packet)
 {
-	return ETH_HLEN + (packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	return packet->l3 + (packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 }
 
 /* The IP header of the answer, which has `length` bytes after it. */
@@ -63,7 +63,7 @@ PURE long answer_ip(struct __sk_buff *skb, const struct packet *packet, __u32 le
 			struct address destination;
 		} header = {bpf_htons(length), protocol, ANSWER_TTL, packet->tuple.destination, packet->tuple.source};
 
-		return bpf_skb_store_bytes(skb, ETH_HLEN + 4, &header, sizeof(header), 0);
+		return bpf_skb_store_bytes(skb, packet->l3 + 4, &header, sizeof(header), 0);
 	}
 	struct iphdr ip = {
 	    .version = 4,
@@ -75,7 +75,7 @@ PURE long answer_ip(struct __sk_buff *skb, const struct packet *packet, __u32 le
 	    .daddr = packet->tuple.source.words[3],
 	};
 	ip.check = ~fold((__u32)bpf_csum_diff(NULL, 0, (void *)&ip, sizeof(ip), 0));
-	return bpf_skb_store_bytes(skb, ETH_HLEN, &ip, sizeof(ip), 0);
+	return bpf_skb_store_bytes(skb, packet->l3, &ip, sizeof(ip), 0);
 }
 
 /* Bytes after the transport header's start by what the IP header says: a short frame is padded by Ethernet. */
@@ -84,11 +84,11 @@ PURE __u32 transport_length(struct __sk_buff *skb, const struct packet *packet)
 	__be16 length = 0;
 
 	if (packet->ipv6) {
-		bpf_skb_load_bytes(skb, ETH_HLEN + 4, &length, sizeof(length));
+		bpf_skb_load_bytes(skb, packet->l3 + 4, &length, sizeof(length));
 		return bpf_ntohs(length);
 	}
-	bpf_skb_load_bytes(skb, ETH_HLEN + 2, &length, sizeof(length));
-	return bpf_ntohs(length) - (packet->l4 - ETH_HLEN);
+	bpf_skb_load_bytes(skb, packet->l3 + 2, &length, sizeof(length));
+	return bpf_ntohs(length) - (packet->l4 - packet->l3);
 }
 
 static __noinline int reject_tcp(struct __sk_buff *skb, const struct packet *packet)
@@ -124,7 +124,7 @@ static __noinline int reject_tcp(struct __sk_buff *skb, const struct packet *pac
 		rst.check = ~fold(sum + (__u32)bpf_csum_diff(NULL, 0, (void *)&rst, sizeof(rst), 0));
 	if (answer_ip(skb, packet, sizeof(rst), IPPROTO_TCP) || bpf_skb_store_bytes(skb, l4, &rst, sizeof(rst), 0))
 		return TC_ACT_SHOT;
-	return turn_around(skb);
+	return turn_around(skb, packet);
 }
 
 /* What both ICMPs quote: the IP header and the 8 bytes of the UDP header. */
@@ -144,7 +144,7 @@ PURE int send_icmp(struct __sk_buff *skb, const struct packet *packet, const str
 	if (answer_ip(skb, packet, length, protocol) || bpf_skb_store_bytes(skb, packet->l4, icmp, sizeof(*icmp), 0) ||
 	    bpf_skb_store_bytes(skb, packet->l4 + sizeof(*icmp), quote, quoted, 0))
 		return TC_ACT_SHOT;
-	return turn_around(skb);
+	return turn_around(skb, packet);
 }
 
 /*
@@ -168,8 +168,8 @@ static __noinline int reject_udp4(struct __sk_buff *skb, const struct packet *pa
 	__u32 quote[(sizeof(struct iphdr) + 8) / 4];
 	bool partial;
 
-	if (!packet || packet->l4 != ETH_HLEN + sizeof(struct iphdr) ||
-	    bpf_skb_load_bytes(skb, ETH_HLEN, quote, sizeof(quote)))
+	if (!packet || packet->l4 != packet->l3 + sizeof(struct iphdr) ||
+	    bpf_skb_load_bytes(skb, packet->l3, quote, sizeof(quote)))
 		return TC_ACT_SHOT;
 	partial = has_partial_checksum(skb, packet);
 	if (bpf_skb_change_tail(skb, packet->l4 + sizeof(icmp) + sizeof(quote), 0))
@@ -184,7 +184,7 @@ static __noinline int reject_udp6(struct __sk_buff *skb, const struct packet *pa
 	__u32 quote[(sizeof(struct ipv6hdr) + 8) / 4];
 	bool partial;
 
-	if (!packet || bpf_skb_load_bytes(skb, ETH_HLEN, quote, sizeof(quote)))
+	if (!packet || bpf_skb_load_bytes(skb, packet->l3, quote, sizeof(quote)))
 		return TC_ACT_SHOT;
 	partial = has_partial_checksum(skb, packet);
 	if (bpf_skb_change_tail(skb, packet->l4 + sizeof(icmp) + sizeof(quote), 0))

@@ -31,7 +31,7 @@ static __noinline int translate(struct __sk_buff *skb, const struct packet *pack
 	if (rewrite(skb, packet, flow))
 		return drop(flow->service_port, REASON_DROP_MALFORMED);
 	if (flow->flags & FLOW_HAIRPIN)
-		return turn_around(skb);
+		return turn_around(skb, packet);
 	return set_destination_mac(skb, flow->next_hop) ? drop(flow->service_port, REASON_DROP_MALFORMED)
 							: TC_ACT_UNSPEC;
 }
@@ -232,7 +232,7 @@ int from_pod(struct __sk_buff *skb)
 	__u32 age = 0;
 	int found;
 
-	if (parse_transport(skb, HOOK_FROM_POD, &packet))
+	if (parse_transport(skb, ETH_HLEN, HOOK_FROM_POD, &packet))
 		return TC_ACT_UNSPEC;
 	found = find_from_pod(&packet, &flow, &age);
 	if (found == UNSTABLE)
@@ -270,7 +270,7 @@ int to_pod(struct __sk_buff *skb)
 	__u32 age = 0;
 	int found;
 
-	if (parse_transport(skb, HOOK_TO_POD, &packet))
+	if (parse_transport(skb, ETH_HLEN, HOOK_TO_POD, &packet))
 		return TC_ACT_UNSPEC;
 	found = flow_find(&packet.tuple, &flow, IN_FLOWS | IN_HALF_OPEN, &age);
 	if (found == NONE || found == EXPIRED)
@@ -301,7 +301,7 @@ int to_wire(struct __sk_buff *skb)
 	struct frontend frontend = {};
 	struct packet packet = {};
 
-	if (parse_ip(skb, &packet))
+	if (parse_ip(skb, ETH_HLEN, &packet))
 		return TC_ACT_UNSPEC;
 	switch (address_find(&packet.tuple.destination, &frontend)) {
 	case FOUND:
