@@ -116,6 +116,14 @@ struct {
 	__type(value, struct fragment);
 } fragments SEC(".maps");
 
+/* Of one object's programs, neither shared nor pinned. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct reject_tokens);
+} reject_tokens SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);

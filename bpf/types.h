@@ -192,6 +192,13 @@ struct fragment {
 	__be16 destination_port;
 };
 
+/* How much may still be rejected: a CPU's own bucket. */
+struct reject_tokens {
+	__u64 filled; /* nanoseconds of CLOCK_MONOTONIC up to which tokens were poured in */
+	__u32 left;
+	__u32 zero;
+};
+
 struct affinity_key {
 	struct address client;
 	__u32 service_port;

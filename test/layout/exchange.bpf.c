@@ -123,6 +123,19 @@ EXCHANGE(switches, struct number, SLOT_0, struct switches, SWITCHES)
 EXCHANGE(flows, struct flow_key, FLOW_KEY, struct flow, FLOW)
 EXCHANGE(half_open, struct flow_key, FLOW_KEY, struct flow, FLOW)
 
+#define FRAGMENT_KEY(X)                                                                                                \
+	IPV6(X, source)                                                                                                \
+	IPV4(X, destination)                                                                                           \
+	X(id, bpf_htonl(0x81828384))                                                                                   \
+	X(protocol, 17)                                                                                                \
+	X(hook, HOOK_TO_WIRE)                                                                                          \
+	X(device, 0xa1b2)
+#define FRAGMENT(X) X(source_port, bpf_htons(0x8182)) X(destination_port, bpf_htons(443))
+EXCHANGE(fragments, struct fragment_key, FRAGMENT_KEY, struct fragment, FRAGMENT)
+
+#define REJECT_TOKENS(X) X(filled, 0x0182838485868788) X(left, 0x81828384) X(zero, 0)
+EXCHANGE(reject_tokens, struct number, SLOT_0, struct reject_tokens, REJECT_TOKENS)
+
 #define AFFINITY_KEY(X) IPV4(X, client) X(service_port, 0x41424344)
 #define AFFINITY(X) IPV6(X, backend) X(backend_port, bpf_htons(8080)) X(zero, 0) X(seen, 0x61626364)
 EXCHANGE(affinity, struct affinity_key, AFFINITY_KEY, struct affinity, AFFINITY)
