@@ -35,7 +35,7 @@ export function nowSeconds(): number {
 
 const bytes = (hex: string) => Buffer.from(hex, 'hex');
 
-/** One of the two objects, loaded, with what a test does to its maps. */
+/** One of the objects, loaded, with what a test does to its maps. */
 export class Programs implements Disposable {
   readonly object: BpfObject;
   #nextSlot = 0;
@@ -151,7 +151,7 @@ function slice(all: Uint8Array, index: number, size: number): string {
 
 /** Loads build/bpf/NAME.bpf.o; `sizes` makes maps smaller or larger, `hostNetnsCookie` says which sockets are the node's. */
 export async function loadPrograms(
-  name: 'tc' | 'connect',
+  name: 'tc' | 'wire' | 'connect',
   sizes: Readonly<Record<string, number>> = {},
   hostNetnsCookie = 0n,
 ): Promise<Programs> {
@@ -163,6 +163,7 @@ export async function loadPrograms(
     tcpClosingSeconds: 30,
     halfOpenSeconds: 60,
     udpSeconds: 180,
+    fibSource: 1,
   });
   const options: NonNullable<LoadOptions['maps']> = Object.fromEntries(
     Object.entries(sizes).map(([map, maxEntries]) => [map, { maxEntries }]),

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The packet path. A packet is rewritten where its client enters the node and un-rewritten where it goes back
+ * The packet path at the pods. A packet is rewritten where its client enters the node and un-rewritten where it goes back
  * to that client, so everything in between (routing, the CNI's overlay, NetworkPolicy, conntrack) sees a
  * plain pod-to-pod flow.
  *
  *   from_pod  ingress of a pod's veth, host side: what a pod sends
  *   to_pod    egress of the same: what a pod is sent
- *   to_wire   egress of every way out of the node
+ *
+ * wire.bpf.c has what passes between the node and the world.
  */
 #include "flow_state.h"
 #include "nat.h"
@@ -288,31 +289,6 @@ int to_pod(struct __sk_buff *skb)
 		use(flow_touch(&packet, &flow, found == TENTATIVE, mac));
 	}
 	return translate(skb, &packet, &flow);
-}
-
-/*
- * A service address that nobody translated must not leave: here and not earlier, because another proxy may
- * own it. A veth that is not attached yet, a protocol that Services do not know and fragments end here.
- */
-SEC("tc")
-int to_wire(struct __sk_buff *skb)
-{
-	struct cidr_key cidr = {.prefix_length = 128};
-	struct frontend frontend = {};
-	struct packet packet = {};
-
-	if (parse_ip(skb, ETH_HLEN, &packet))
-		return TC_ACT_UNSPEC;
-	switch (address_find(&packet.tuple.destination, &frontend)) {
-	case FOUND:
-		return drop(frontend.service_port, REASON_DROP_UNTRANSLATED);
-	case UNSTABLE:
-		return drop(0, REASON_DROP_UNSTABLE_ROW);
-	}
-	cidr.address = packet.tuple.destination;
-	if (bpf_map_lookup_elem(&service_cidrs, &cidr))
-		return drop(0, REASON_DROP_UNALLOCATED);
-	return TC_ACT_UNSPEC;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -121,7 +121,7 @@ struct config {
 	__u32 tcp_closing_seconds;
 	__u32 half_open_seconds;
 	__u32 udp_seconds;
-	__u32 zero;
+	__u32 fib_source; /* 1: bpf_fib_lookup tells the source address of a route (kernel >= 6.7) */
 };
 
 /* ---- state that outlives a generation: written by the programs ---- */

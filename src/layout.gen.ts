@@ -126,6 +126,7 @@ export interface Config {
   readonly tcpClosingSeconds: number;
   readonly halfOpenSeconds: number;
   readonly udpSeconds: number;
+  readonly fibSource: number;
 }
 
 export const config: Codec<Config> = {
@@ -137,7 +138,7 @@ export const config: Codec<Config> = {
     putU32(16, value.tcpClosingSeconds, 'config.tcp_closing_seconds');
     putU32(20, value.halfOpenSeconds, 'config.half_open_seconds');
     putU32(24, value.udpSeconds, 'config.udp_seconds');
-    putZeros(28, 4);
+    putU32(28, value.fibSource, 'config.fib_source');
     return written(32);
   },
   decode(hex) {
@@ -149,6 +150,7 @@ export const config: Codec<Config> = {
       tcpClosingSeconds: getU32(16),
       halfOpenSeconds: getU32(20),
       udpSeconds: getU32(24),
+      fibSource: getU32(28),
     };
   },
 };
@@ -979,4 +981,4 @@ export const maps: {
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = '3ab64c5b';
+export const layoutHash = '34e5ac1a';

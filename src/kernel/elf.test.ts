@@ -6,7 +6,7 @@ const objects = readObjects();
 const config = Buffer.from(encodeConfig(0x1122334455667788n), 'hex');
 
 test('rodataWith() puts the config into .rodata and leaves the rest as compiled', (t) => {
-  for (const elf of [objects.tc, objects.connect]) {
+  for (const elf of [objects.tc, objects.wire, objects.connect]) {
     const rodata = rodataWith(elf, 'config', config);
     const zero = rodataWith(elf, 'config', Buffer.alloc(config.length));
     const at = rodata.indexOf(config);

@@ -11,9 +11,12 @@ export const socketHooks = [
   'getpeername4',
   'getpeername6',
 ] as const;
-export const packetHooks = ['from_pod', 'to_pod', 'to_wire'] as const;
-export type ProgramName = (typeof packetHooks)[number] | (typeof socketHooks)[number];
-export const programNames: readonly ProgramName[] = [...packetHooks, ...socketHooks];
+export const podHooks = ['from_pod', 'to_pod'] as const;
+/** Those that end in _l3 are for devices without a link header. */
+export const wireHooks = ['from_wire', 'to_wire', 'from_wire_l3', 'to_wire_l3'] as const;
+export type PacketHook = (typeof podHooks)[number] | (typeof wireHooks)[number];
+export type ProgramName = PacketHook | (typeof socketHooks)[number];
+export const programNames: readonly ProgramName[] = [...podHooks, ...wireHooks, ...socketHooks];
 
 /** How programs are tied to devices: pinned tcx links, or clsact filters where the kernel is older than 6.6. */
 export type Mechanism = 'tcx' | 'clsact';

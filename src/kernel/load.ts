@@ -5,7 +5,7 @@ import { maps as layouts } from '../layout.gen.ts';
 import { tableNames } from '../plan/tables.ts';
 import { rodataWith } from './elf.ts';
 import { type Generation, openGeneration, record } from './generation.ts';
-import { packetHooks, programNames, socketHooks } from './hooks.ts';
+import { podHooks, programNames, socketHooks, wireHooks } from './hooks.ts';
 import { generationHash, layoutText, type Objects } from './objects.ts';
 import { generationPath, makeDirectory, type PinDir, removeGeneration, statePin, writeText } from './pins.ts';
 import { type Sizes, type StateName, stateNames } from './sizes.ts';
@@ -41,7 +41,7 @@ export async function loadGeneration(dir: PinDir, recipe: Recipe): Promise<Gener
       options[name] = map ? { reuse: map } : { maxEntries: sizes[name] };
     }
     const { maps } = keep(await loadObject(objects.tc, { name: 'maps', maps: options, programs: [] }));
-    /* The verifier takes its time over each: in two threads at once. */
+    /* The verifier takes its time over each: in threads of its own. */
     const programs = await loadPrograms(objects, config, pick([...tableNames, ...stateNames], maps));
     programs.forEach(keep);
     const loaded: Pinnable = {
@@ -58,7 +58,7 @@ export async function loadGeneration(dir: PinDir, recipe: Recipe): Promise<Gener
   return generation;
 }
 
-/** The programs of both objects on the given maps. If one is refused, so is the whole. */
+/** The programs of all objects on the given maps. If one is refused, so is the whole. */
 async function loadPrograms(
   objects: Objects,
   config: string,
@@ -70,7 +70,11 @@ async function loadPrograms(
     const rodata = rodataWith(objects[name], 'config', constants);
     return await loadObject(objects[name], { name, maps: shared, rodata, programs: [...programs] });
   };
-  const results = await Promise.allSettled([load('tc', packetHooks), load('connect', socketHooks)]);
+  const results = await Promise.allSettled([
+    load('tc', podHooks),
+    load('wire', wireHooks),
+    load('connect', socketHooks),
+  ]);
   const loaded = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   const refused = results.find((result) => result.status === 'rejected');
   if (refused === undefined) return loaded;

@@ -10,6 +10,7 @@ import { type Sizes, type StateName, stateNames } from './sizes.ts';
 /** The compiled programs, as bytes of their ELF files. */
 export interface Objects {
   readonly tc: Uint8Array;
+  readonly wire: Uint8Array;
   readonly connect: Uint8Array;
 }
 
@@ -22,7 +23,7 @@ export function readObjects(directory: string = fileURLToPath(new URL('../../bui
       throw new RefusedError(`cannot read the compiled BPF programs (${(error as Error).message}): run 'make build'`);
     }
   };
-  return { tc: read('tc'), connect: read('connect') };
+  return { tc: read('tc'), wire: read('wire'), connect: read('connect') };
 }
 
 /** The read-only settings of the programs, as hex. Timeouts are the kernel's own conntrack defaults where it has one. */
@@ -34,6 +35,7 @@ export function encodeConfig(hostNetnsCookie: bigint): string {
     tcpClosingSeconds: 30,
     halfOpenSeconds: 60,
     udpSeconds: 180,
+    fibSource: 1,
   });
 }
 
@@ -53,7 +55,7 @@ export function layoutTextOf(name: TableName | StateName): string {
 /** What a generation is called: it changes with the programs, the sizes of maps and the settings. */
 export function generationHash(objects: Objects, sizes: Sizes, configHex: string): string {
   const text = Object.entries(sizes).sort(([a], [b]) => (a < b ? -1 : 1));
-  return hash(objects.tc, objects.connect, JSON.stringify(text), configHex).slice(0, 16);
+  return hash(objects.tc, objects.wire, objects.connect, JSON.stringify(text), configHex).slice(0, 16);
 }
 
 function hash(...parts: (string | Uint8Array)[]): string {

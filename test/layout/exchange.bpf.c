@@ -171,7 +171,7 @@ EXCHANGE(counters, struct counter_key, COUNTER_KEY, struct counter, COUNTER)
 	X(tcp_closing_seconds, 0x31323334)                                                                             \
 	X(half_open_seconds, 0x41424344)                                                                               \
 	X(udp_seconds, 0x51525354)                                                                                     \
-	X(zero, 0)
+	X(fib_source, 0x61626364)
 const volatile struct config config = {CONFIG(SET)};
 
 SEC("tc")

@@ -128,6 +128,7 @@ const settings: Config = {
   tcpClosingSeconds: 0x31323334,
   halfOpenSeconds: 0x41424344,
   udpSeconds: 0x51525354,
+  fibSource: 0x61626364,
 };
 
 const noRow = 1000;

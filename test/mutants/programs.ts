@@ -44,8 +44,8 @@ export const programs: readonly Mutant[] = [
   ...faults('bpf/tc.bpf.c', packets, [
     [
       'to_pod looks for the rows of from_pod',
-      'parse_transport(skb, HOOK_TO_POD, &packet)',
-      'parse_transport(skb, HOOK_FROM_POD, &packet)',
+      'parse_transport(skb, ETH_HLEN, HOOK_TO_POD, &packet)',
+      'parse_transport(skb, ETH_HLEN, HOOK_FROM_POD, &packet)',
     ],
     ['a pod that reaches itself gets its own address for a peer', 'flow->source = packet->tuple.destination;', ''],
     [
