@@ -97,6 +97,8 @@ build/.packages: Makefile
 node_modules/.package-lock.json: package-lock.json package.json native/package.json | build/.packages
 	@# not `npm ci`: it insists on binaries for platforms that some registries do not carry
 	@npm install --no-save --no-fund --no-audit --loglevel=error
+	@# npm 9 drops the link together with the Node of the other architecture, which has one of that name
+	@[ -e $(NODE) ] || (cd $(BIN) && ln -s ../node-linux-*/bin/node node)
 	@touch $@
 
 build/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile | setup

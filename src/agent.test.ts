@@ -19,7 +19,7 @@ import type { Reading } from './commands/service-ref.ts';
 import { type Write, writeTo } from './kernel/apply.ts';
 import { currentGeneration, listGenerations, listLinkPins, pinDir } from './kernel/pins.ts';
 import { defaultRanges } from './kube/allocate.ts';
-import { frontendKey, switches, u32 } from './layout.gen.ts';
+import { counterKey, frontendKey, reason, switches, u32 } from './layout.gen.ts';
 import type { Tables } from './plan/tables.ts';
 
 const box = makeSandbox();
@@ -201,7 +201,11 @@ test.serial('runAgent() repairs what somebody else changed, and says so', async 
   frontends.update(Buffer.from(stranger, 'hex'), Buffer.alloc(32));
   names.delete(Buffer.from([...before.names.keys()][2] ?? '', 'hex'));
   node.update(Buffer.alloc(4), Buffer.alloc(36, 1));
+  const { counters } = generation.state;
+  const orphan = Buffer.from(counterKey.encode({ servicePort: 7, reason: reason.drop_malformed }), 'hex');
+  counters.update(orphan, Buffer.alloc(counters.valueSize, 1));
   await settles(async () => {
+    assert.equal(counters.lookup(orphan), undefined, 'what was counted for nobody');
     const { frontends, ...others } = await readPinned(box, name);
     assert.deepEqual(told({ ...others, frontends }), told(before));
     assert.equal(frontends.has(stranger), false);

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { apply, type Failed, type Write, writeTo } from './kernel/apply.ts';
 import type { Attached } from './kernel/attached.ts';
-import { forgetCounters } from './kernel/counters.ts';
+import { forgetCounters, keepCounters } from './kernel/counters.ts';
 import type { Datapath } from './kernel/datapath.ts';
 import type { Generation } from './kernel/generation.ts';
 import { type BpfMap, synchronizeRcu } from './kernel/kernel.ts';
@@ -148,7 +148,9 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
   async function read(generation: Generation): Promise<Inventory> {
     await grace;
     await synchronizeRcu();
-    return inventory(await readTables(generation.tables));
+    const tables = await readTables(generation.tables);
+    await keepCounters(generation.state.counters, new Set([...tables.names.keys()].map(u32.decode)));
+    return inventory(tables);
   }
 
   /** One grace period at a time, beside the passes; a segment that is freed meanwhile waits for the next. */

@@ -1,7 +1,7 @@
 import test from 'ava';
 import { BpfMap, possibleCpus } from 'libbpf-ts';
 import { counterKey, maps, reason } from '../layout.gen.ts';
-import { forgetCounters, readCounters } from './counters.ts';
+import { forgetCounters, keepCounters, readCounters } from './counters.ts';
 
 function makeCounters(): BpfMap {
   const { keySize, valueSize } = maps.counters;
@@ -36,4 +36,11 @@ test('forgetCounters() drops every reason of the given service ports and no othe
     Array.from({ length: 199 }, (_, i) => i + 1),
   );
   t.deepEqual([...(await readCounters(map)).keys()], [200]);
+});
+
+test('keepCounters() drops what nobody has a name for, and not what is of no Service', async (t) => {
+  const map = makeCounters();
+  for (const id of [0, 1, 2, 3]) count(map, id, reason.drop_untranslated, 1n);
+  await keepCounters(map, new Set([2, 4]));
+  t.deepEqual([...(await readCounters(map)).keys()].sort(), [0, 2]);
 });

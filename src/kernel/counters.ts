@@ -35,3 +35,12 @@ export async function forgetCounters(map: BpfMap, servicePorts: readonly number[
     await setImmediate();
   }
 }
+
+/** The same for all but the given service ports: what an agent that died did not get to, or flows still counted since. */
+export async function keepCounters(map: BpfMap, servicePorts: ReadonlySet<number>): Promise<void> {
+  const counted = [...(await readCounters(map)).keys()];
+  await forgetCounters(
+    map,
+    counted.filter((id) => id !== 0 && !servicePorts.has(id)),
+  );
+}

@@ -74,6 +74,10 @@ interface Case {
 
 const two = behind(endpoint('10.0.0.1'), endpoint('10.0.0.2', { nodeName: 'here' }));
 
+function isNested(endpoint: string, owner: string): string {
+  return `endpoint ${endpoint} is left out: it is the clusterIP of Service ${owner}, and a Service has no Services behind it`;
+}
+
 const cases: readonly Case[] = [
   {
     name: 'serves a clusterIP, its port before its address',
@@ -206,6 +210,47 @@ const cases: readonly Case[] = [
     rivals: [{ ...web, name: 'older', created: '2020-01-01T00:00:00Z' }],
     frontends: ['10.96.0.1 53/UDP any [] local [-]'],
     problems: ['port http (80/TCP) of clusterIP 10.96.0.1 belongs to Service default/older'],
+  },
+  {
+    name: 'leaves out an endpoint that is a Service itself, whatever its port, and serves its neighbours',
+    service: { clusterIPs: ['10.96.0.1', 'fd00::1'], ports: [http, dns] },
+    endpoints: new Map([
+      ['http/TCP', [endpoint('10.96.0.2'), endpoint('10.0.0.1'), endpoint('fd00::2')]],
+      ['dns/UDP', [endpoint('10.96.0.2'), endpoint('10.96.0.1', { port: 53 })]],
+    ]),
+    rivals: [{ ...web, name: 'api', clusterIPs: ['10.96.0.2', 'fd00::2'] }],
+    frontends: [
+      '10.96.0.1 80/TCP any [10.0.0.1 8080] local [-] hasEndpoint',
+      'fd00::1 80/TCP any [] local [-]',
+      '10.96.0.1 53/UDP any [] local [-]',
+      'fd00::1 53/UDP any [] local [-]',
+      '10.96.0.1 as http',
+      'fd00::1 as http',
+    ],
+    problems: [
+      isNested('10.96.0.1:53', 'default/web'),
+      isNested('10.96.0.2:8080', 'default/api'),
+      isNested('[fd00::2]:8080', 'default/api'),
+    ],
+  },
+  {
+    name: 'names ten endpoints that are Services and counts the others',
+    service: {},
+    endpoints: behind(...Array.from({ length: 12 }, (_, i) => endpoint('10.96.0.2', { port: 10 + i }))),
+    rivals: [{ ...web, name: 'api', clusterIPs: ['10.96.0.2'] }],
+    frontends: ['10.96.0.1 80/TCP any [] local [-]', '10.96.0.1 as http'],
+    problems: [
+      ...Array.from({ length: 10 }, (_, i) => isNested(`10.96.0.2:${10 + i}`, 'default/api')),
+      'and 2 more endpoints like these',
+    ],
+  },
+  {
+    name: 'keeps an endpoint at an address that a device of the node has, whoever claims it',
+    service: {},
+    endpoints: behind(endpoint('10.96.0.2')),
+    node: { ...node, localAddresses: new Set(['10.96.0.2']) },
+    rivals: [{ ...web, name: 'api', clusterIPs: ['10.96.0.2'] }],
+    frontends: ['10.96.0.1 80/TCP any [10.96.0.2 8080] local [-] hasEndpoint', '10.96.0.1 as http'],
   },
   {
     name: 'keeps what a younger Service claims',

@@ -1,6 +1,7 @@
 import { type Address, familyOf } from './address.ts';
 import { type Claims, claimKey, ownerOf } from './claims.ts';
 import { type Candidates, distinctEndpoints, whoMayAnswer } from './endpoints.ts';
+import { type Nested, nestedServices } from './nested.ts';
 import type { NodeFacts } from './node.ts';
 import {
   type Endpoint,
@@ -56,7 +57,8 @@ export interface CompiledService {
 
 /**
  * What this node serves of a Service, and what it does not and why: its clusterIPs with their TCP and UDP ports. An
- * endpoint of the other family than the clusterIP's is ignored. `claims` must know the Service.
+ * endpoint of the other family than the clusterIP's is ignored, one that is a Service itself is left out. `claims` must
+ * know the Service.
  */
 export function compileService(
   service: Service,
@@ -71,11 +73,12 @@ export function compileService(
   }
   const reasons = notBuilt(service);
   const frontends: Frontend[] = [];
+  const nested = nestedServices(claims, node);
   const addresses = service.clusterIPs.filter((address) => isServed(address, node, reasons));
   for (const port of servedPorts(service, reasons)) {
     for (const address of addresses) {
       const owner = ownerOf(claims, claimKey(address, port));
-      if (owner === serviceName(service)) frontends.push(compilePort(service, address, port, endpoints, node));
+      if (owner === serviceName(service)) frontends.push(compilePort(service, address, port, endpoints, node, nested));
       else reasons.push(`port ${portLabel(port)} of clusterIP ${address} belongs to Service ${owner}`);
     }
   }
@@ -84,7 +87,7 @@ export function compileService(
       frontends.push({ kind: 'address', address, port: first });
     }
   }
-  return { frontends, problems: problemsOf(service, reasons) };
+  return { frontends, problems: problemsOf(service, [...reasons, ...nested.reasons()]) };
 }
 
 function compilePort(
@@ -93,10 +96,11 @@ function compilePort(
   port: ServicePort,
   endpoints: Endpoints,
   node: NodeFacts,
+  nested: Nested,
 ): PortFrontend {
   const family = familyOf(address);
   const ofFamily = (endpoints.get(portKey(port)) ?? []).filter((endpoint) => familyOf(endpoint.address) === family);
-  const candidates = chooseFor(service, distinctEndpoints(ofFamily), node);
+  const candidates = chooseFor(service, distinctEndpoints(nested.leaveOut(ofFamily)), node);
   return {
     kind: 'port',
     address,

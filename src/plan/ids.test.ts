@@ -83,3 +83,41 @@ test('idOf() gives different names different ids', (t) => {
     ),
   );
 });
+
+/** Names come, go and come back; between two events the agent may start anew, or fill another generation. */
+const history = fc.array(fc.record({ name: fc.nat(7), event: fc.constantFrom('comes', 'comes', 'goes', 'restart') }), {
+  maxLength: 200,
+});
+
+test('idOf() gives an id to a second name only if both hash to the same id: no two others ever share one', (t) => {
+  const pool = [...twins, ...Array.from({ length: 6 }, (_, i) => ({ ...web, owner: `default/service-${i}` }))];
+  const own = pool.map((name) => idOf(emptyIds(), emptyIds(), name));
+  let shared = 0;
+  fc.assert(
+    fc.property(history, (events) => {
+      let held = emptyIds();
+      const everyone = new Map<number, Set<number>>();
+      for (const { name, event } of events) {
+        const port = pool[name] ?? web;
+        const id = idOf(held, emptyIds(), port);
+        if (event === 'comes') {
+          learnId(held, id, port);
+          everyone.set(id, (everyone.get(id) ?? new Set()).add(name));
+          if (name >= twins.length) t.is(id, own[name] ?? 0);
+        } else if (event === 'goes') forgetId(held, id);
+        else {
+          const rows = [...held.byId].reverse();
+          held = emptyIds();
+          for (const [id, port] of rows) learnId(held, id, port);
+        }
+      }
+      for (const [id, names] of everyone) {
+        if (names.size === 1) continue;
+        shared++;
+        t.is(new Set([...names].map((name) => own[name])).size, 1, `${id}`);
+      }
+    }),
+    { numRuns: 300 },
+  );
+  t.true(shared > 0);
+});

@@ -2,7 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { frontend, frontendKey, servicePortName, u32 } from '../layout.gen.ts';
 import { addressToHex } from '../model/address.ts';
-import type { Endpoint, Endpoints, Service, ServicePort } from '../model/service.ts';
+import type { Endpoint, Endpoints, Problem, Service, ServicePort } from '../model/service.ts';
 import { type Capacity, confirm, endGrace, type Inventory, inventory, makePlan, type World } from './plan.ts';
 import { emptyTables, type Step, type Tables } from './tables.ts';
 
@@ -37,7 +37,8 @@ const anyService = fc.record({
 });
 
 const anyEndpoint: fc.Arbitrary<Endpoint> = fc.record({
-  address: fc.constantFrom('10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.1.4', 'fd01::1', 'fd01::2'),
+  // one of them is a Service now and then
+  address: fc.constantFrom('10.0.0.1', '10.0.0.2', '10.0.0.3', '10.96.0.2', 'fd01::1', 'fd01::2'),
   port: fc.constantFrom(8080, 9090),
   ready: fc.boolean(),
   serving: fc.boolean(),
@@ -123,6 +124,14 @@ function fromScratch(world: World): Tables {
   return tables;
 }
 
+function problemsFromScratch(world: World): ReadonlyMap<string, readonly Problem[]> {
+  return makePlan(world, inventory(emptyTables()), 'all', roomy, { holdDeletes: false }).problems;
+}
+
+function told(problems: ReadonlyMap<string, readonly Problem[]>): string[] {
+  return [...problems.values()].flatMap((some) => some.map(({ object, reason }) => `${object}: ${reason}`)).sort();
+}
+
 function write(tables: Tables, step: Step): void {
   if (step.op === 'delete') tables[step.table].delete(step.key);
   else tables[step.table].set(step.key, step.value);
@@ -189,12 +198,16 @@ test('makePlan() leads every look-up from the old answer to the new, after each 
       const tables = emptyTables();
       const held = inventory(tables);
       const readers = new Readers();
+      const problems = new Map<string, readonly Problem[]>();
       for (const changes of rounds) {
         world = changeWorld(world, changes);
         const old = answers(tables);
         const wanted = answers(fromScratch(world));
         const plan = makePlan(world, held, scoped ? namesOf(changes) : 'all', roomy, { holdDeletes: false });
         t.true(plan.fits);
+        if (!scoped) problems.clear();
+        for (const [name, reasons] of plan.problems) problems.set(name, reasons);
+        t.deepEqual(told(problems), told(problemsFromScratch(world)));
         const confirmed = apply(
           tables,
           plan.steps,

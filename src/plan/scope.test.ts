@@ -1,4 +1,5 @@
 import test from 'ava';
+import { frontend } from '../layout.gen.ts';
 import { reasons, start, texts, worldOf } from './fixture.ts';
 
 const both = worldOf({ a: { behind: ['10.0.0.1'] }, b: { behind: ['10.0.0.2'] } });
@@ -65,4 +66,41 @@ test('makePlan() serves the address of two Services with different ports once, f
   t.deepEqual(texts(steps), ['set frontends 0a6000010000 (default/b)', 'delete frontends 0a6000010050 (default/a)']);
   take(steps.steps);
   t.deepEqual(texts(plan(left, [])), ['delete names id (default/a)']);
+});
+
+test('makePlan() leaves out an endpoint that becomes a Service, and takes it back when that goes', (t) => {
+  const web = { behind: ['10.0.0.1', '10.96.0.2'] };
+  const alone = worldOf({ web });
+  const nested = worldOf({ web, api: { clusterIPs: ['10.96.0.2'] } });
+  const heir = worldOf({ web, older: { clusterIPs: ['10.96.0.2'] } });
+  const reason = (owner: string) =>
+    `endpoint 10.96.0.2:8080 is left out: it is the clusterIP of Service ${owner}, and a Service has no Services behind it`;
+  const { plan, take, tables } = start(alone);
+  const backends = () => [...tables.frontends.values()].map((row) => frontend.decode(row).any.count);
+
+  const appeared = plan(nested, ['default/api']);
+  t.deepEqual(reasons(appeared), { '': [], 'default/api': [], 'default/web': [reason('default/api')] });
+  take(appeared.steps);
+  t.deepEqual(backends(), [1, 0, 0, 0]);
+
+  const inherited = plan(heir, ['default/api', 'default/older']);
+  t.deepEqual(reasons(inherited)['default/web'], [reason('default/older')]);
+  take(inherited.steps);
+
+  const gone = plan(alone, ['default/older']);
+  t.deepEqual(reasons(gone)['default/web'], []);
+  take(gone.steps);
+  t.is(backends()[0], 2);
+});
+
+test('makePlan() does not look for nested Services when nobody got or lost an address', (t) => {
+  const web = { behind: ['10.0.0.1', '10.96.0.2'] };
+  const before = worldOf({ web, api: { clusterIPs: ['10.96.0.2'] } });
+  const after = worldOf({ web, api: { clusterIPs: ['10.96.0.2'], behind: ['10.0.0.9'] } });
+  t.deepEqual(Object.keys(reasons(start(before).plan(after, ['default/api']))).sort(), ['', 'default/api']);
+});
+
+test('makePlan() has nothing against a Service that is gone, also when no other one claims anything', (t) => {
+  const { plan } = start(worldOf({ web: { ports: [] } }));
+  t.deepEqual(reasons(plan(worldOf({}), ['default/web'])), { '': [], 'default/web': [] });
 });

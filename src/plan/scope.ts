@@ -1,5 +1,5 @@
 import { type FrontendKey, frontendKey } from '../layout.gen.ts';
-import { addressFromHex, addressToHex } from '../model/address.ts';
+import { type Address, addressFromHex, addressToHex } from '../model/address.ts';
 import { changeClaims, claimKey, ownerOf } from '../model/claims.ts';
 import { whyUnusable } from '../model/frontends.ts';
 import type { Service } from '../model/service.ts';
@@ -13,17 +13,29 @@ export type Scope = 'all' | ReadonlySet<string>;
 /**
  * The Services to look at, in an order that depends on nothing but their names: those of the scope and those that win or lose a
  * claim by their change; of the frontends that any of these claimed, claims or still holds, who holds it and who owns
- * it; and those with a name that no frontend bears. Notes the claims of the world.
+ * it; those with an endpoint at an address that another Service got, lost or took over; and those with a name that no
+ * frontend bears. Notes the claims of the world.
  */
 export function servicesInScope(world: World, held: Inventory, scope: Scope): readonly string[] {
   const isAll = scope === 'all' || held.claims.services.size === 0;
-  const names = isAll ? everybody(world, held) : new Set(scope);
+  const names = new Set(scope === 'all' ? [] : scope);
+  if (isAll) for (const name of everybody(world, held)) names.add(name);
+  const owners = new Map<Address, string | undefined>();
   for (const name of names) {
+    for (const address of world.services.get(name)?.clusterIPs ?? []) noteOwner(owners, held, address);
+    for (const address of held.claims.services.get(name)?.clusterIPs ?? []) noteOwner(owners, held, address);
     if (!isAll) addHolders(names, held, held.claims.services.get(name));
     for (const affected of noteClaims(world, held, name)) names.add(affected);
     if (!isAll) addHolders(names, held, held.claims.services.get(name));
   }
-  if (!isAll) addEntangled(names, held);
+  if (!isAll) {
+    addNesting(
+      names,
+      world,
+      new Set([...owners].flatMap(([address, owner]) => (addressOwner(held, address) === owner ? [] : address))),
+    );
+    addEntangled(names, held);
+  }
   names.delete('');
   return [...names].sort();
 }
@@ -36,6 +48,25 @@ function noteClaims(world: World, held: Inventory, name: string): ReadonlySet<st
   const service = world.services.get(name);
   const claims = service !== undefined && whyUnusable(service) === null;
   return changeClaims(held.claims, name, claims ? service : undefined);
+}
+
+function addressOwner(held: Inventory, address: Address): string | undefined {
+  return ownerOf(held.claims, claimKey(address));
+}
+
+/** The owner before the first change of this plan. */
+function noteOwner(owners: Map<Address, string | undefined>, held: Inventory, address: Address): void {
+  if (!owners.has(address)) owners.set(address, addressOwner(held, address));
+}
+
+/** Who has an endpoint at an address that went to another Service. Looked for, since it is rare and an index is large. */
+function addNesting(names: Set<string>, world: World, moved: ReadonlySet<Address>): void {
+  if (moved.size === 0) return;
+  for (const [name, ports] of world.endpoints) {
+    for (const endpoints of ports.values()) {
+      if (endpoints.some(({ address }) => moved.has(address))) names.add(name);
+    }
+  }
 }
 
 /** Who holds what the Service claims: a hand-over that was refused is nobody else's business when the heir goes too. */
