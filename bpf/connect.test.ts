@@ -60,7 +60,12 @@ test.beforeEach(async () => {
     if (program === undefined) throw new Error(attachType);
     links.push(await BpfLink.attach({ kind: 'cgroup', path: node.cgroup, attachType }, program));
   }
-  programs.setSwitches({ nodeIpv4: addressToHex(node.ip4), nodeIpv6: addressToHex(node.ip6), podsAtTc: 0 });
+  programs.setSwitches({
+    nodeIpv4: addressToHex(node.ip4),
+    nodeIpv6: addressToHex(node.ip6),
+    podsAtTc: 0,
+    hasRemovedBackends: 0,
+  });
 });
 test.afterEach.always(async () => {
   for (const link of links) {
@@ -203,14 +208,19 @@ test('session affinity of the node’s own sockets is the node’s, and of pods 
 });
 
 test('without a node address there is nobody to be loyal for: the node’s sockets spread', async (t) => {
-  programs.setSwitches({ nodeIpv4: noAddress, nodeIpv6: noAddress, podsAtTc: 0 });
+  programs.setSwitches({ nodeIpv4: noAddress, nodeIpv6: noAddress, podsAtTc: 0, hasRemovedBackends: 0 });
   serve(servers, 100);
   const tally = await inHost.request({ protocol: 'tcp', address: vips.IPv4, port: 80, count: 40 });
   t.is(Object.keys(tally.backends).length, 2);
 });
 
 test('pods with tc keep their connected UDP and affinity to that, the node’s sockets and pods’ TCP do not', async (t) => {
-  programs.setSwitches({ nodeIpv4: addressToHex(node.ip4), nodeIpv6: addressToHex(node.ip6), podsAtTc: 1 });
+  programs.setSwitches({
+    nodeIpv4: addressToHex(node.ip4),
+    nodeIpv6: addressToHex(node.ip6),
+    podsAtTc: 1,
+    hasRemovedBackends: 0,
+  });
   serve();
   const one = { address: vips.IPv4, port: 80, timeout: 300 } as const;
   t.is((await inPod.request({ ...one, protocol: 'udp' })).ok, 0, 'no tc programs here: nobody answers');

@@ -24,7 +24,7 @@ import {
   type PlanOptions,
   type World,
 } from './plan/plan.ts';
-import { emptyTables, type Step, type TableName, tableNames } from './plan/tables.ts';
+import { byTable, emptyTables, type Step, type TableName, tableNames } from './plan/tables.ts';
 
 /** What one pass did. */
 export interface Pass {
@@ -61,7 +61,7 @@ export interface Keeper {
   drift(world: World, options: PlanOptions): readonly Step[];
 }
 
-const UNLIMITED: Capacity = Object.fromEntries(tableNames.map((name) => [name, Number.MAX_SAFE_INTEGER])) as Capacity;
+const UNLIMITED: Capacity = byTable(() => Number.MAX_SAFE_INTEGER);
 
 /** Filling a generation is given up when this many rounds in a row wrote nothing. */
 const IDLE_ROUNDS = 5;
@@ -198,7 +198,7 @@ function idsDeleted(steps: readonly Step[]): number[] {
 }
 
 function largest(a: Capacity, b: Partial<Capacity>): Capacity {
-  return Object.fromEntries(tableNames.map((name) => [name, Math.max(a[name], b[name] ?? 0)])) as Capacity;
+  return byTable((name) => Math.max(a[name], b[name] ?? 0));
 }
 
 /** ': frontends 16384 to 32768, …' */

@@ -150,8 +150,8 @@ const vectors: { name: string; encoded: string; bytes: string }[] = [
   { name: 'cidr_key', encoded: cidrKey.encode({ prefixLength: 108, address: ipv4 }), bytes: `6c000000 ${ipv4}` },
   {
     name: 'switches',
-    encoded: switches.encode({ nodeIpv4: ipv4, nodeIpv6: ipv6, podsAtTc: 1 }),
-    bytes: `${ipv4} ${ipv6} 01 000000`,
+    encoded: switches.encode({ nodeIpv4: ipv4, nodeIpv6: ipv6, podsAtTc: 1, hasRemovedBackends: 2 }),
+    bytes: `${ipv4} ${ipv6} 01 02 0000`,
   },
   {
     name: 'flow_key',

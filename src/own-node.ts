@@ -37,6 +37,9 @@ export function makeWorld(parsed: Parsed, { name, serviceCidrs, network, podsAtT
     },
     serviceCidrs: [...parsed.serviceCidrs, ...serviceCidrs],
     podsAtTc,
+    nodePortAddresses: [],
+    wires: [],
+    removedBackends: [],
   };
 }
 

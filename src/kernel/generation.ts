@@ -53,18 +53,20 @@ export function openGeneration(dir: PinDir, hash: string): Generation | undefine
   }
 }
 
-/** The pinned state map of this name that one of the generation's programs uses. */
+/** The pinned state map of this name that one of the generation's programs uses; if none does, one of our layout. */
 function openUsed(
   name: StateName,
   pins: readonly StatePin[],
   used: ReadonlySet<number>,
 ): { map: BpfMap; size: number } {
-  for (const pin of pins) {
-    if (pin.name !== name) continue;
+  const named = pins.filter((pin) => pin.name === name);
+  for (const pin of named) {
     const map = BpfMap.openPinned(pin.path);
     if (used.has(map.info.id)) return { map, size: pin.size };
     map.close();
   }
+  const idle = named.find((pin) => pin.layout === layouts[name].layout);
+  if (idle) return { map: BpfMap.openPinned(idle.path), size: idle.size };
   throw Object.assign(new Error(`the pin of state map ${name} is gone`), { code: 'ENOENT' });
 }
 

@@ -4,6 +4,7 @@ export const stateNames = [
   'flows',
   'half_open',
   'flow_hints',
+  'fragments',
   'affinity',
   'udp_choices',
   'socket_reverse',

@@ -1,7 +1,14 @@
 import { setImmediate } from 'node:timers/promises';
 import type { BpfMap } from 'libbpf-ts';
 import { frontend } from '../layout.gen.ts';
-import { emptyTables, type Rows, type TableName, type Tables } from '../plan/tables.ts';
+import {
+  emptyTables,
+  nodeTableNames,
+  type Rows,
+  serviceTableNames,
+  type TableName,
+  type Tables,
+} from '../plan/tables.ts';
 
 /**
  * Reads the service tables as they are. Of `backends` only the slots that a frontend's pools cover: the others hold
@@ -9,7 +16,7 @@ import { emptyTables, type Rows, type TableName, type Tables } from '../plan/tab
  */
 export async function readTables(maps: Readonly<Record<TableName, BpfMap>>): Promise<Tables> {
   const tables = emptyTables();
-  for (const name of ['names', 'frontends', 'service_cidrs', 'switches'] as const) {
+  for (const name of [...serviceTableNames, ...nodeTableNames]) {
     await readRows(maps[name], tables[name]);
   }
   await readSlots(maps.backends, liveSlots(tables.frontends, maps.backends.info.maxEntries), tables.backends);

@@ -45,15 +45,23 @@ test('diff() sets from leaf to root, ports before addresses', (t) => {
     ['frontends', ports[1] ?? '', 'x'],
     ['backends', '01', 'x'],
     ['names', '02', 'x'],
+    ['removed_backends', '05', 'x'],
+    ['node_addresses', '04', 'x'],
+    ['wires', '06', 'x'],
+    ['source_ranges', '03', 'x'],
   ];
   t.deepEqual(steps(rows, []).map(text), [
     'set names 02',
     'set backends 01',
+    'set source_ranges 03',
+    'set wires 06',
     'set frontends aa00500600',
     'set frontends bb00500600',
     'set frontends aa00000000',
     'set frontends bb00000000',
+    'set node_addresses 04',
     'set service_cidrs cc',
+    'set removed_backends 05',
     'set switches 00',
   ]);
 });
@@ -64,12 +72,14 @@ test('diff() deletes from root to leaf, addresses before ports, after all sets',
     ['frontends', ports[0] ?? '', 'x'],
     ['frontends', addresses[0] ?? '', 'x'],
     ['service_cidrs', 'cc', 'x'],
+    ['source_ranges', '03', 'x'],
   ];
   t.deepEqual(steps([['switches', '00', 'x']], gone).map(text), [
     'set switches 00',
     'delete service_cidrs cc',
     'delete frontends aa00000000',
     'delete frontends aa00500600',
+    'delete source_ranges 03',
     'delete names 02',
   ]);
 });

@@ -1,11 +1,11 @@
 import { isAddressKey } from './rows.ts';
-import { type SetStep, type Step, type TableName, type Tables, tableNames } from './tables.ts';
+import { byTable, type SetStep, type Step, type TableName, type Tables, tableNames } from './tables.ts';
 
 /** The rows that should be there, as the steps that would set them; of one table no key twice. */
 export type Desired = Record<TableName, SetStep[]>;
 
 export function emptyDesired(): Desired {
-  return { names: [], backends: [], frontends: [], service_cidrs: [], switches: [] };
+  return byTable(() => []);
 }
 
 /**

@@ -10,14 +10,17 @@ import {
   encodeFrontendKey,
   encodeName,
   encodePool,
+  nodeAddressRow,
   protocolNumbers,
   type Row,
+  removedBackendRow,
   slotDigits,
   slotRows,
   switchesRow,
+  wireRow,
 } from './rows.ts';
 import { findPlaces, noSegment, type Places, type Segment, segmentKey } from './segments.ts';
-import type { TableName } from './tables.ts';
+import { type NodeTableName, nodeTableNames, type TableName } from './tables.ts';
 import type { PlanOptions, World } from './world.ts';
 
 /** Desired rows in the making. Of `backends` only fresh slots: pools that are in the kernel already stay where they are. */
@@ -40,9 +43,14 @@ export function emptyDraft(held: Inventory): Draft {
 
 /** Adds the rows of the node itself: few, so every plan looks at all of them. */
 export function draftNode(draft: Draft, world: World): void {
-  const cidrs = new Map(world.serviceCidrs.map(cidrRow));
-  for (const row of cidrs) put(draft, 'service_cidrs', row, '');
-  put(draft, 'switches', switchesRow(world.node, world.podsAtTc), '');
+  const tables: Record<NodeTableName, readonly Row[]> = {
+    wires: world.wires.map(wireRow),
+    node_addresses: world.nodePortAddresses.map(nodeAddressRow),
+    service_cidrs: world.serviceCidrs.map(cidrRow),
+    removed_backends: world.removedBackends.map(removedBackendRow),
+    switches: [switchesRow(world)],
+  };
+  for (const table of nodeTableNames) for (const row of new Map(tables[table])) put(draft, table, row, '');
   draft.problems.set('', []);
 }
 

@@ -10,17 +10,20 @@ import {
   type PlanOptions,
   type World,
 } from './plan.ts';
-import { emptyTables, type Step, type Tables } from './tables.ts';
+import { byTable, emptyTables, type Step, type Tables } from './tables.ts';
 
 /* What the tests of this folder tell their stories with. */
 
-export const roomy: Capacity = { names: 100, backends: 200_000, frontends: 100, service_cidrs: 10, switches: 1 };
+export const roomy: Capacity = { ...byTable(() => 100), backends: 200_000 };
 export const nothing: World = {
   services: new Map(),
   endpoints: new Map(),
   node: { name: 'here', zone: null, addresses: ['192.0.2.1'], localAddresses: new Set() },
   serviceCidrs: [],
   podsAtTc: false,
+  nodePortAddresses: [],
+  wires: [],
+  removedBackends: [],
 };
 
 function endpoint(address: string): Endpoint {

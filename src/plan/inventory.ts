@@ -1,4 +1,4 @@
-import { type Frontend, frontend, servicePortName, u32 } from '../layout.gen.ts';
+import { type Frontend, frontend, servicePortName, sourceRangeKey, u32 } from '../layout.gen.ts';
 import { type Claims, emptyClaims } from '../model/claims.ts';
 import { serviceName } from '../model/service.ts';
 import { emptyIds, forgetId, type Ids, learnId } from './ids.ts';
@@ -12,13 +12,18 @@ import {
   type Segment,
   type Segments,
 } from './segments.ts';
-import { emptyTables, type Rows, type Step, type Tables } from './tables.ts';
+import {
+  emptyTables,
+  nodeTableNames,
+  type Rows,
+  type ServiceTableName,
+  type Step,
+  serviceTableNames,
+  type Tables,
+} from './tables.ts';
 
 /** Keys of the rows that a Service has. */
-export interface Owned {
-  readonly names: Set<string>;
-  readonly frontends: Set<string>;
-}
+export type Owned = Readonly<Record<ServiceTableName, Set<string>>>;
 
 /**
  * What the kernel is known to hold, and indices over it. Changed by `confirm` and `endGrace` alone, but for `claims`,
@@ -35,12 +40,12 @@ export interface Inventory {
   readonly bearers: Map<number, number>;
   /** Ids with a row in `names` that no frontend bears. */
   readonly idle: Set<number>;
-  /** By Service; '' has the frontends whose id nobody knows. */
+  /** By Service; '' has the frontends and ranges whose id nobody knows. */
   readonly owned: Map<string, Owned>;
   readonly claims: Claims;
 }
 
-const unowned: Owned = { names: new Set(), frontends: new Set() };
+const unowned: Owned = emptyOwned();
 
 /**
  * `actual` as read from the kernel, or `emptyTables()`. Rows of `backends` outside the frontends' pools are ignored.
@@ -67,8 +72,10 @@ export function inventory(actual: Tables, reserved: ReadonlyMap<string, string> 
   for (const [key, value] of reserved) learnName(held, key, value);
   for (const [key, value] of actual.names) foldName(held, key, value);
   for (const [key, value] of actual.frontends) foldFrontend(held, key, value);
-  for (const [key, value] of actual.service_cidrs) held.rows.service_cidrs.set(key, value);
-  for (const [key, value] of actual.switches) held.rows.switches.set(key, value);
+  for (const [key, value] of actual.source_ranges) foldRange(held, key, value);
+  for (const table of nodeTableNames) {
+    for (const [key, value] of actual[table]) held.rows[table].set(key, value);
+  }
   return held;
 }
 
@@ -79,6 +86,7 @@ export function confirm(held: Inventory, steps: readonly Step[]): void {
     if (step.table === 'backends') fold(held.written, step.key, value);
     else if (step.table === 'names') foldName(held, step.key, value);
     else if (step.table === 'frontends') movePools(held, step.key, value);
+    else if (step.table === 'source_ranges') foldRange(held, step.key, value);
     else fold(held.rows[step.table], step.key, value);
   }
 }
@@ -135,6 +143,13 @@ function learnName(held: Inventory, key: string, value: string): string {
   return owner;
 }
 
+function foldRange(held: Inventory, key: string, value: string | undefined): void {
+  const owner = ownerOfId(held, sourceRangeKey.decode(key).servicePort);
+  fold(held.rows.source_ranges, key, value);
+  if (value === undefined) disown(held, 'source_ranges', owner, key);
+  else own(held, 'source_ranges', owner, key);
+}
+
 function movePools(held: Inventory, key: string, value: string | undefined): void {
   const before = heldFrontend(held, key);
   const after = value === undefined ? null : frontend.decode(value);
@@ -173,16 +188,20 @@ function noteIdle(held: Inventory, id: number): void {
   else held.idle.delete(id);
 }
 
-function own(held: Inventory, table: keyof Owned, owner: string, key: string): void {
-  const owned = held.owned.get(owner) ?? { names: new Set(), frontends: new Set() };
+function emptyOwned(): Owned {
+  return { names: new Set(), source_ranges: new Set(), frontends: new Set() };
+}
+
+function own(held: Inventory, table: ServiceTableName, owner: string, key: string): void {
+  const owned = held.owned.get(owner) ?? emptyOwned();
   owned[table].add(key);
   held.owned.set(owner, owned);
 }
 
-function disown(held: Inventory, table: keyof Owned, owner: string, key: string): void {
+function disown(held: Inventory, table: ServiceTableName, owner: string, key: string): void {
   const owned = held.owned.get(owner);
   owned?.[table].delete(key);
-  if (owned?.names.size === 0 && owned.frontends.size === 0) held.owned.delete(owner);
+  if (owned && serviceTableNames.every((name) => owned[name].size === 0)) held.owned.delete(owner);
 }
 
 /** The content of a segment whose slots were all written; null if one was not. */

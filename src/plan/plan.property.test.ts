@@ -4,7 +4,7 @@ import { frontend, frontendKey, servicePortName, u32 } from '../layout.gen.ts';
 import { addressToHex } from '../model/address.ts';
 import type { Endpoint, Endpoints, Problem, Service, ServicePort } from '../model/service.ts';
 import { type Capacity, confirm, endGrace, type Inventory, inventory, makePlan, type World } from './plan.ts';
-import { emptyTables, type Step, type Tables } from './tables.ts';
+import { byTable, emptyTables, type Step, type Tables } from './tables.ts';
 
 /*
  * Random worlds change again and again; plans for them are applied to plain maps, in part or whole. What a program
@@ -15,7 +15,7 @@ const addresses = ['10.96.0.1', '10.96.0.2', 'fd00::1'];
 const numbers = [80, 81];
 const protocols = { TCP: 6, UDP: 17 } as const;
 const serviceNames = ['default/a', 'default/b', 'kube/c', 'kube/d'];
-const roomy: Capacity = { names: 1000, backends: 10_000, frontends: 1000, service_cidrs: 10, switches: 1 };
+const roomy: Capacity = { ...byTable(() => 1000), backends: 10_000 };
 
 const anyPort: fc.Arbitrary<ServicePort> = fc.record({
   name: fc.constantFrom('', 'http'),
@@ -83,6 +83,9 @@ const emptyWorld: World = {
   node: { name: 'here', zone: null, addresses: ['192.0.2.1'], localAddresses: new Set() },
   serviceCidrs: [{ address: '10.96.0.0', prefixLength: 12 }],
   podsAtTc: true,
+  nodePortAddresses: [],
+  wires: [],
+  removedBackends: [],
 };
 
 const namesOf = (changes: readonly Change[]) => new Set(changes.map(({ name }) => name));

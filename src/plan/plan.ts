@@ -1,17 +1,28 @@
-import { frontend, u32 } from '../layout.gen.ts';
+import { frontend, sourceRangeKey, u32 } from '../layout.gen.ts';
 import type { Problem } from '../model/service.ts';
 import { diff } from './diff.ts';
 import { type Draft, draftNode, draftService, emptyDraft } from './draft.ts';
 import { heldFrontend, type Inventory, ownedBy, ownerOfId } from './inventory.ts';
 import { type Scope, servicesInScope } from './scope.ts';
 import { segmentKey } from './segments.ts';
-import { emptyTables, type Rows, type Step, type TableName, type Tables, tableNames } from './tables.ts';
+import {
+  byTable,
+  emptyTables,
+  nodeTableNames,
+  type Rows,
+  type ServiceTableName,
+  type Step,
+  serviceTableNames,
+  type TableName,
+  type Tables,
+  tableNames,
+} from './tables.ts';
 import type { PlanOptions, World } from './world.ts';
 
 export type { NodeFacts } from '../model/node.ts';
 export { beginGrace, confirm, endGrace, type Grace, type Inventory, inventory } from './inventory.ts';
 export type { Scope } from './scope.ts';
-export type { PlanOptions, World } from './world.ts';
+export type { PlanOptions, RemovedBackend, Wire, World } from './world.ts';
 
 /** Rows by table: of the maps as they were created, or as a plan needs them. */
 export type Capacity = Record<TableName, number>;
@@ -59,13 +70,13 @@ export function makePlan(
 
 /** What is held of the Services in scope, and of the rows that they want. */
 function rowsOf(held: Inventory, names: readonly string[], draft: Draft): Tables {
-  const { service_cidrs, switches } = held.rows;
-  const rows: Tables = { ...emptyTables(), service_cidrs, switches };
-  const copy = (table: 'names' | 'frontends', key: string) => {
+  const rows = emptyTables();
+  for (const table of nodeTableNames) rows[table] = held.rows[table];
+  const copy = (table: ServiceTableName, key: string) => {
     const value = held.rows[table].get(key);
     if (value !== undefined) rows[table].set(key, value);
   };
-  for (const table of ['names', 'frontends'] as const) {
+  for (const table of serviceTableNames) {
     for (const name of names) for (const key of ownedBy(held, name)[table]) copy(table, key);
     for (const { key } of draft.desired[table]) copy(table, key);
   }
@@ -74,6 +85,7 @@ function rowsOf(held: Inventory, names: readonly string[], draft: Draft): Tables
 
 function holderOf(held: Inventory, table: TableName, key: string): string {
   if (table === 'names') return ownerOfId(held, u32.decode(key));
+  if (table === 'source_ranges') return ownerOfId(held, sourceRangeKey.decode(key).servicePort);
   return table === 'frontends' ? ownerOfId(held, heldFrontend(held, key)?.servicePort ?? 0) : '';
 }
 
@@ -98,14 +110,8 @@ function requiredRows(steps: readonly Step[], held: Inventory, draft: Draft): Ca
   for (const { op, table, key } of steps) {
     if (op === 'set' && !held.rows[table].has(key)) added[table] = (added[table] ?? 0) + 1;
   }
-  const rows = (table: TableName) => held.rows[table].size + (added[table] ?? 0);
-  return {
-    names: rows('names'),
-    backends: draft.places.end(),
-    frontends: rows('frontends'),
-    service_cidrs: rows('service_cidrs'),
-    switches: rows('switches'),
-  };
+  const rows = byTable((table) => held.rows[table].size + (added[table] ?? 0));
+  return { ...rows, backends: draft.places.end() };
 }
 
 /** Does some segment lose the last row that points at it? */

@@ -5,6 +5,7 @@ import { addressFromHex } from '../model/address.ts';
 import type { PortFrontend } from '../model/frontends.ts';
 import type { ServicePort } from '../model/service.ts';
 import { checkOf } from './check.ts';
+import { nothing } from './fixture.ts';
 import {
   cidrRow,
   encodeFrontend,
@@ -12,9 +13,12 @@ import {
   encodeName,
   encodePool,
   isAddressKey,
+  nodeAddressRow,
+  removedBackendRow,
   slotDigits,
   slotRows,
   switchesRow,
+  wireRow,
 } from './rows.ts';
 import { noSegment } from './segments.ts';
 
@@ -109,9 +113,28 @@ test('cidrRow() counts the prefix in 128 bits', (t) => {
 
 test('switchesRow() takes the first address of each family, all zero for none', (t) => {
   const node = { name: 'n', zone: null, localAddresses: new Set<string>() };
-  t.deepEqual(switchesRow({ ...node, addresses: ['fd00::1', '192.0.2.1', '192.0.2.2'] }, true), [
+  const two = { ...node, addresses: ['fd00::1', '192.0.2.1', '192.0.2.2'] };
+  t.deepEqual(switchesRow({ ...nothing, node: two, podsAtTc: true }), [
     '00000000',
     `00000000000000000000ffffc0000201fd${'00'.repeat(14)}0101000000`,
   ]);
-  t.deepEqual(switchesRow({ ...node, addresses: [] }, false), ['00000000', '00'.repeat(36)]);
+  t.deepEqual(switchesRow({ ...nothing, node: { ...node, addresses: [] } }), ['00000000', '00'.repeat(36)]);
+});
+
+test('switchesRow() sends the programs to removed backends only if there are some', (t) => {
+  const removed = { address: '10.0.0.1', port: 53, servicePort: 1, removed: 1 };
+  t.is(switchesRow({ ...nothing, removedBackends: [removed] })[1].slice(-8), '00010000');
+});
+
+test('nodeAddressRow() and wireRow() are of 16 byte addresses, all zero for none', (t) => {
+  t.deepEqual(nodeAddressRow('192.0.2.1'), ['00000000000000000000ffffc0000201', '00000000']);
+  t.deepEqual(wireRow({ ifindex: 258, ipv4: '192.0.2.1', ipv6: null }), [
+    '02010000',
+    `00000000000000000000ffffc0000201${'00'.repeat(16)}`,
+  ]);
+});
+
+test('removedBackendRow() is address, service port and port, and when', (t) => {
+  const row = removedBackendRow({ address: '10.0.0.1', port: 53, servicePort: 1, removed: 258 });
+  t.deepEqual(row, ['00000000000000000000ffff0a000001' + '01000000' + '0035' + '0000', '02010000']);
 });

@@ -4,16 +4,19 @@ import {
   frontend,
   frontendFlag,
   frontendKey,
+  nodeAddress,
+  removedBackendKey,
   servicePortName,
   switches,
   u32,
+  wire,
 } from '../layout.gen.ts';
-import { addressToHex, type Cidr, familyOf } from '../model/address.ts';
+import { type Address, addressToHex, type Cidr, familyOf } from '../model/address.ts';
 import type { Frontend, Pool } from '../model/frontends.ts';
-import type { NodeFacts } from '../model/node.ts';
 import type { Protocol, Service, ServicePort } from '../model/service.ts';
 import { checkOf } from './check.ts';
 import { noSegment, type Segment } from './segments.ts';
+import type { RemovedBackend, Wire, World } from './world.ts';
 
 /** A row of a table, both as hex. */
 export type Row = readonly [key: string, value: string];
@@ -88,10 +91,35 @@ export function cidrRow({ address, prefixLength }: Cidr): Row {
   return [cidrKey.encode({ prefixLength: bits, address: addressToHex(address) }), u32.encode(1)];
 }
 
-export function switchesRow(node: NodeFacts, podsAtTc: boolean): Row {
+export function switchesRow({ node, podsAtTc, removedBackends }: World): Row {
   const primary = (family: 4 | 6) => {
     const address = node.addresses.find((candidate) => familyOf(candidate) === family);
-    return address === undefined ? '0'.repeat(32) : addressToHex(address);
+    return addressOrZeros(address);
   };
-  return [u32.encode(0), switches.encode({ nodeIpv4: primary(4), nodeIpv6: primary(6), podsAtTc: podsAtTc ? 1 : 0 })];
+  const row = {
+    nodeIpv4: primary(4),
+    nodeIpv6: primary(6),
+    podsAtTc: podsAtTc ? 1 : 0,
+    hasRemovedBackends: removedBackends.length > 0 ? 1 : 0,
+  };
+  return [u32.encode(0), switches.encode(row)];
+}
+
+/** The value only has to be there. */
+export function nodeAddressRow(address: Address): Row {
+  return [addressToHex(address), nodeAddress.encode(0)];
+}
+
+export function wireRow({ ifindex, ipv4, ipv6 }: Wire): Row {
+  return [u32.encode(ifindex), wire.encode({ ipv4: addressOrZeros(ipv4), ipv6: addressOrZeros(ipv6) })];
+}
+
+export function removedBackendRow({ address, port, servicePort, removed }: RemovedBackend): Row {
+  const key = { address: addressToHex(address), servicePort, port };
+  return [removedBackendKey.encode(key), u32.encode(removed)];
+}
+
+/** All zero stands for none: no host has the unspecified address. */
+function addressOrZeros(address: Address | null | undefined): string {
+  return address ? addressToHex(address) : '0'.repeat(32);
 }

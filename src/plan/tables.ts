@@ -1,6 +1,27 @@
-/** The tables that the agent writes, leaf first: a row may only point at tables that stand before its own. */
-export const tableNames = ['names', 'backends', 'frontends', 'service_cidrs', 'switches'] as const;
+/**
+ * The tables that the agent writes, leaf first: a row may only point at tables that stand before its own. A backend is
+ * called removed only once no frontend leads to it, and the switch that lets programs look for such goes last.
+ */
+export const tableNames = [
+  'names',
+  'backends',
+  'source_ranges',
+  'wires',
+  'frontends',
+  'node_addresses',
+  'service_cidrs',
+  'removed_backends',
+  'switches',
+] as const;
 export type TableName = (typeof tableNames)[number];
+
+/** Those that have rows of Services; slots of `backends` are found by way of the frontends. */
+export const serviceTableNames = ['names', 'source_ranges', 'frontends'] as const;
+export type ServiceTableName = (typeof serviceTableNames)[number];
+
+/** Those of the node itself: few rows, so that every plan looks at all of them. */
+export const nodeTableNames = ['wires', 'node_addresses', 'service_cidrs', 'removed_backends', 'switches'] as const;
+export type NodeTableName = (typeof nodeTableNames)[number];
 
 /** Rows of one table: key → value, both as the hex of the exact bytes in the map. */
 export type Rows = Map<string, string>;
@@ -30,11 +51,10 @@ export interface DeleteStep {
 }
 
 export function emptyTables(): Tables {
-  return {
-    names: new Map(),
-    backends: new Map(),
-    frontends: new Map(),
-    service_cidrs: new Map(),
-    switches: new Map(),
-  };
+  return byTable(() => new Map());
+}
+
+/** One thing for each table. */
+export function byTable<Thing>(make: (table: TableName) => Thing): Record<TableName, Thing> {
+  return Object.fromEntries(tableNames.map((table) => [table, make(table)])) as Record<TableName, Thing>;
 }

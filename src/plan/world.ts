@@ -1,4 +1,4 @@
-import type { Cidr } from '../model/address.ts';
+import type { Address, Cidr } from '../model/address.ts';
 import type { NodeFacts } from '../model/node.ts';
 import type { Endpoints, Service } from '../model/service.ts';
 
@@ -9,6 +9,28 @@ export interface World {
   readonly node: NodeFacts;
   readonly serviceCidrs: readonly Cidr[];
   readonly podsAtTc: boolean;
+  /** Where NodePorts answer. */
+  readonly nodePortAddresses: readonly Address[];
+  readonly wires: readonly Wire[];
+  readonly removedBackends: readonly RemovedBackend[];
+}
+
+/** A device that leads out of the node, and what the source becomes of a packet from outside that goes on by it. */
+export interface Wire {
+  readonly ifindex: number;
+  /** null: no source is known, so nothing of that family is forwarded by it. */
+  readonly ipv4: Address | null;
+  readonly ipv6: Address | null;
+}
+
+/** Who no longer answers for a service port, so that its UDP flows must choose again. */
+export interface RemovedBackend {
+  readonly address: Address;
+  readonly port: number;
+  /** Its id. */
+  readonly servicePort: number;
+  /** Seconds since boot. */
+  readonly removed: number;
 }
 
 export interface PlanOptions {

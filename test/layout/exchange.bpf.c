@@ -55,6 +55,11 @@ struct number {
 	__u32 number;
 };
 
+/* The same for an address. */
+struct plain_address {
+	struct address address;
+};
+
 #define SLOT_0(X) X(number, 0)
 #define SLOT_5(X) X(number, 5)
 #define BIG_ID(X) X(number, 0x81828384)
@@ -93,8 +98,26 @@ EXCHANGE(names, struct number, BIG_ID, struct service_port_name, NAME)
 #define CIDR_KEY(X) X(prefix_length, 128) IPV4(X, address)
 EXCHANGE(service_cidrs, struct cidr_key, CIDR_KEY, struct number, BIG_ID)
 
-#define SWITCHES(X) IPV4(X, node_ipv4) IPV6(X, node_ipv6) X(pods_at_tc, 1) X(zero[0], 0) X(zero[1], 0) X(zero[2], 0)
+#define SWITCHES(X)                                                                                                    \
+	IPV4(X, node_ipv4) IPV6(X, node_ipv6) X(pods_at_tc, 1) X(has_removed_backends, 2) X(zero[0], 0) X(zero[1], 0)
 EXCHANGE(switches, struct number, SLOT_0, struct switches, SWITCHES)
+
+#define NODE_ADDRESS_KEY(X) IPV6(X, address)
+#define NODE_ADDRESS(X) X(flags, 0x81828384)
+EXCHANGE(node_addresses, struct plain_address, NODE_ADDRESS_KEY, struct node_address, NODE_ADDRESS)
+
+#define SOURCE_RANGE_KEY(X) X(prefix_length, 160) X(service_port, 0x41424344) IPV4(X, source)
+EXCHANGE(source_ranges, struct source_range_key, SOURCE_RANGE_KEY, struct number, BIG_ID)
+
+#define WIRE(X) IPV4(X, ipv4) IPV6(X, ipv6)
+EXCHANGE(wires, struct number, BIG_ID, struct wire, WIRE)
+
+#define REMOVED_BACKEND_KEY(X)                                                                                         \
+	IPV6(X, address)                                                                                               \
+	X(service_port, 0x41424344)                                                                                    \
+	X(port, bpf_htons(0x8182))                                                                                     \
+	X(zero, 0)
+EXCHANGE(removed_backends, struct removed_backend_key, REMOVED_BACKEND_KEY, struct number, BIG_ID)
 
 #define FLOW_KEY(X)                                                                                                    \
 	IPV6(X, source)                                                                                                \

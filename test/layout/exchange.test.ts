@@ -31,11 +31,14 @@ import {
   type MapLayout,
   maps,
   type RejectTokens,
+  type RemovedBackendKey,
   reason,
   type ServicePortName,
   type SocketKey,
   type SocketPeer,
+  type SourceRangeKey,
   type Switches,
+  type Wire,
 } from '../../src/layout.gen.ts';
 
 const ipv6 = 'fd0102030405060708090a0b0c0d0e0f';
@@ -93,7 +96,20 @@ const rows: { [Name in keyof typeof maps]: Row<(typeof maps)[Name]> } = {
     value: { namespace: 'k8', service: 'dns', port: 'x', number: 53, protocol: 17 } satisfies ServicePortName,
   },
   service_cidrs: { key: { prefixLength: 128, address: ipv4 } satisfies CidrKey, value: bigId },
-  switches: { key: 0, value: { nodeIpv4: ipv4, nodeIpv6: ipv6, podsAtTc: 1 } satisfies Switches },
+  switches: {
+    key: 0,
+    value: { nodeIpv4: ipv4, nodeIpv6: ipv6, podsAtTc: 1, hasRemovedBackends: 2 } satisfies Switches,
+  },
+  node_addresses: { key: ipv6, value: bigId },
+  source_ranges: {
+    key: { prefixLength: 160, servicePort: 0x41424344, source: ipv4 } satisfies SourceRangeKey,
+    value: bigId,
+  },
+  wires: { key: bigId, value: { ipv4, ipv6 } satisfies Wire },
+  removed_backends: {
+    key: { address: ipv6, servicePort: 0x41424344, port: 0x8182 } satisfies RemovedBackendKey,
+    value: bigId,
+  },
   flows: { key: flowKey, value: flow },
   half_open: { key: flowKey, value: flow },
   fragments: {

@@ -13,7 +13,7 @@ import { parseCidr } from '../../src/model/address.ts';
 import { makeWorld } from '../../src/own-node.ts';
 import { checkOf } from '../../src/plan/check.ts';
 import { inventory, makePlan } from '../../src/plan/plan.ts';
-import { emptyTables, type Tables, tableNames } from '../../src/plan/tables.ts';
+import { byTable, emptyTables, nodeTableNames, type Tables } from '../../src/plan/tables.ts';
 import type { Node } from './lab.ts';
 
 export interface Pinned {
@@ -58,7 +58,7 @@ function idsOf(things: Readonly<Record<string, { readonly info: { readonly id: n
  */
 export function lookups(tables: Tables): Map<string, string> {
   const found = new Map<string, string>();
-  for (const table of ['names', 'service_cidrs', 'switches'] as const) {
+  for (const table of ['names', 'source_ranges', ...nodeTableNames] as const) {
     for (const [key, value] of tables[table]) found.set(`${table} ${key}`, value);
   }
   for (const [key, value] of tables.frontends) found.set(`frontends ${key}`, frontendLookup(tables, key, value));
@@ -87,7 +87,7 @@ export async function plannedTables(node: Node, manifests: string, serviceCidrs:
   const parsed = parse(objects, { serviceProxyName: null, ranges: defaultRanges }, null);
   const cidrs = serviceCidrs.split(',').flatMap((text) => parseCidr(text) ?? []);
   const world = makeWorld(parsed, { name: node.name, serviceCidrs: cidrs, network, podsAtTc: true });
-  const roomy = Object.fromEntries(tableNames.map((name) => [name, 2 ** 26])) as Record<keyof Tables, number>;
+  const roomy = byTable(() => 2 ** 26);
   const tables = emptyTables();
   for (const step of makePlan(world, inventory(emptyTables()), 'all', roomy, { holdDeletes: false }).steps) {
     if (step.op === 'set') tables[step.table].set(step.key, step.value);
