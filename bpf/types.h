@@ -29,8 +29,12 @@ struct frontend_key {
 };
 
 /* NodePorts stand in `frontends` under the any-address of their family, and count where `node_addresses` has the address. */
+enum node_address_flag {
+	NODE_ADDRESS_LOCALHOST = 1 << 0, /* 127.0.0.1 or ::1: for sockets of the node alone, no packet may use it */
+};
+
 struct node_address {
-	__u32 flags; /* none yet */
+	__u32 flags; /* enum node_address_flag */
 };
 
 /* A row that fits says that this source may ask. */
@@ -59,6 +63,7 @@ enum frontend_flag {
 	FRONTEND_HAS_ENDPOINT = 1 << 2, /* some endpoint is usable somewhere: an empty pool drops, it does not reject */
 	FRONTEND_EXTERNAL_ADDRESS = 1 << 3, /* the port-0 row of an externalIP or LB IP: other ports are not ours */
 	FRONTEND_SOURCE_RANGES = 1 << 4,    /* only sources that `source_ranges` has for this service port may ask */
+	FRONTEND_LOAD_BALANCER = 1 << 5,    /* the address came from a load balancer: said for people only */
 };
 
 struct frontend {

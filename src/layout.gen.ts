@@ -687,6 +687,7 @@ export const frontendFlag = {
   has_endpoint: 4,
   external_address: 8,
   source_ranges: 16,
+  load_balancer: 32,
 } as const;
 
 const frontendFlagNames: Readonly<Record<number, string>> = {
@@ -695,6 +696,7 @@ const frontendFlagNames: Readonly<Record<number, string>> = {
   [4]: 'has_endpoint',
   [8]: 'external_address',
   [16]: 'source_ranges',
+  [32]: 'load_balancer',
 };
 
 /** 'unknown_N' for a number that is not in enum frontend_flag. */
@@ -719,6 +721,19 @@ const hookNames: Readonly<Record<number, string>> = {
 /** 'unknown_N' for a number that is not in enum hook. */
 export function hookName(value: number): string {
   return hookNames[value] ?? `unknown_${value}`;
+}
+
+export const nodeAddressFlag = {
+  localhost: 1,
+} as const;
+
+const nodeAddressFlagNames: Readonly<Record<number, string>> = {
+  [1]: 'localhost',
+};
+
+/** 'unknown_N' for a number that is not in enum node_address_flag. */
+export function nodeAddressFlagName(value: number): string {
+  return nodeAddressFlagNames[value] ?? `unknown_${value}`;
 }
 
 export const reason = {
@@ -981,4 +996,4 @@ export const maps: {
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = '34e5ac1a';
+export const layoutHash = '1d5615d8';
