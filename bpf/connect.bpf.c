@@ -2,12 +2,14 @@
 /*
  * The socket path: local processes choose a backend when they name the address, and pay nothing per packet.
  * The application must go on seeing the Service's address, so what it is told of its peer is turned back.
+ * And no process of the node may take a port that is a NodePort.
  */
 #include <linux/in.h>
 #include <linux/in6.h>
 #include "packet.h"
 #include "pool.h"
 
+#define EADDRINUSE 98
 #define ECONNREFUSED 111
 #define ALLOW 1
 #define DENY 0
@@ -23,13 +25,18 @@ struct call {
 	bool has_peer;		    /* sendto() on a socket that was connected before */
 };
 
-PURE __u8 protocol_of(const struct bpf_sock_addr *ctx)
+PURE __u8 transport_of(__u32 type, __u32 protocol)
 {
-	if (ctx->type == SOCK_STREAM && (ctx->protocol == IPPROTO_TCP || ctx->protocol == IPPROTO_MULTIPATH_TCP))
+	if (type == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MULTIPATH_TCP))
 		return IPPROTO_TCP;
-	if (ctx->type == SOCK_DGRAM && ctx->protocol == IPPROTO_UDP)
+	if (type == SOCK_DGRAM && protocol == IPPROTO_UDP)
 		return IPPROTO_UDP;
 	return 0;
+}
+
+PURE __u8 protocol_of(const struct bpf_sock_addr *ctx)
+{
+	return transport_of(ctx->type, ctx->protocol);
 }
 
 PURE void read_address(const struct bpf_sock_addr *ctx, bool ipv6, struct address *address)
@@ -55,6 +62,27 @@ PURE void write_address(struct bpf_sock_addr *ctx, bool ipv6, const struct addre
 		ctx->user_ip6[3] = address->words[3];
 	}
 	ctx->user_port = port;
+}
+
+PURE bool is_any(const struct address *address)
+{
+	return is_mapped(address) ? !address->words[3] : is_zero_address(address);
+}
+
+/* The one address that stands for loopback in `node_addresses`. */
+PURE bool is_loopback(const struct address *address)
+{
+	__be32 last = is_mapped(address) ? bpf_htonl(INADDR_LOOPBACK) : bpf_htonl(1);
+
+	return !address->words[0] && !address->words[1] && (is_mapped(address) || !address->words[2]) &&
+	       address->words[3] == last;
+}
+
+/* Who asks for the any-address is given loopback by the kernel. Here it would meet the rows of NodePorts directly. */
+PURE void any_to_loopback(struct address *address)
+{
+	if (is_any(address))
+		address->words[3] = is_mapped(address) ? bpf_htonl(INADDR_LOOPBACK) : bpf_htonl(1);
 }
 
 PURE __u32 peer_check(const struct socket_key *key, const struct socket_peer *peer)
@@ -129,19 +157,17 @@ PURE bool is_left_to_tc(const struct call *call, const struct frontend *frontend
 	       (call->frontend.protocol == IPPROTO_UDP && (call->connected || call->has_peer));
 }
 
-/* An unconnected socket keeps to one backend for as long as it is in the pool, or QUIC breaks. */
+/* An unconnected socket keeps to one backend for as long as that serves, in the pool or not, or QUIC breaks. */
 PURE bool remembered_choice(const struct call *call, const struct frontend *frontend, struct backend *backend)
 {
-	struct segment pool = pool_of(frontend);
 	struct socket_peer peer, *row = peer_find(&udp_choices, &call->frontend, &peer);
 
-	if (!row || seconds_since(peer.seen) > config.udp_seconds)
+	if (!row || seconds_since(peer.seen) > config.udp_seconds || peer.service_port != frontend->service_port ||
+	    is_removed(peer.service_port, &peer.address, peer.port))
 		return false;
 	__builtin_memset(backend, 0, sizeof(*backend));
 	backend->address = peer.address;
 	backend->port = peer.port;
-	if (!pool_contains(pool.start, pool.count, backend))
-		return false;
 	if (seconds_since(peer.seen))
 		row->seen = now_seconds();
 	return true;
@@ -167,47 +193,114 @@ PURE void forget_peer(struct bpf_sock_addr *ctx, struct call *call)
 	bpf_map_delete_elem(&socket_reverse, &call->frontend);
 }
 
-PURE bool choose(struct bpf_sock_addr *ctx, const struct call *call, const struct frontend *frontend,
-		 const struct switches *node, struct backend *backend)
+/* The NodePort that the asked port is on one of this node's addresses. A pod's loopback is its own. */
+PURE int nodeport_find(const struct call *call, struct frontend *frontend)
+{
+	struct frontend_key key = {};
+
+	if (!bpf_map_lookup_elem(&node_addresses, &call->frontend.address) ||
+	    (!call->in_host && is_loopback(&call->frontend.address)))
+		return NONE;
+	if (is_mapped(&call->frontend.address))
+		map_ipv4(&key.address, 0);
+	key.port = call->frontend.port;
+	key.protocol = call->frontend.protocol;
+	return frontend_find(&key, frontend);
+}
+
+/* What stands for the asked address and port: NONE is not ours, or `rejects`, where the address is a clusterIP. */
+PURE int asked_frontend(const struct call *call, struct frontend *frontend, bool *rejects)
+{
+	struct frontend_key key = {};
+	int found;
+
+	key.address = call->frontend.address;
+	key.port = call->frontend.port;
+	key.protocol = call->frontend.protocol;
+	found = frontend_find(&key, frontend);
+	if (found == NONE)
+		found = nodeport_find(call, frontend);
+	if (found == NONE)
+		*rejects =
+		    address_find(&key.address, frontend) == FOUND && !(frontend->flags & FRONTEND_EXTERNAL_ADDRESS);
+	return found;
+}
+
+/*
+ * May this socket ask a Service with source ranges? It has no address yet: for the node's own it is the node's, those of
+ * pods are left to tc. Who may not goes on untranslated, since a socket hook cannot drop in silence, and ends at to_wire.
+ */
+PURE bool may_ask(const struct call *call, const struct frontend *frontend, const struct switches *node)
+{
+	struct source_range_key key = {.prefix_length = 160, .service_port = frontend->service_port};
+
+	if (!(frontend->flags & FRONTEND_SOURCE_RANGES))
+		return true;
+	key.source = is_mapped(&call->frontend.address) ? node->node_ipv4 : node->node_ipv6;
+	return call->in_host && !is_zero_address(&key.source) && bpf_map_lookup_elem(&source_ranges, &key);
+}
+
+/* A socket of the node that is bound to loopback reaches what is on the node, and no further. */
+PURE bool is_out_of_reach(const struct bpf_sock_addr *ctx, const struct call *call, const struct backend *backend,
+			  const struct switches *node)
+{
+	const struct bpf_sock *sk = ctx->sk;
+
+	if (!call->in_host || !sk)
+		return false;
+	if (is_mapped(&backend->address)
+		? (bpf_ntohl(sk->src_ip4) >> 24) != 127
+		: sk->src_ip6[0] || sk->src_ip6[1] || sk->src_ip6[2] || sk->src_ip6[3] != bpf_htonl(1))
+		return false;
+	return !same_address(&backend->address, &node->node_ipv4) &&
+	       !same_address(&backend->address, &node->node_ipv6) &&
+	       !bpf_map_lookup_elem(&node_addresses, &backend->address);
+}
+
+/* 0, or the reason of a refusal. */
+PURE int choose(struct bpf_sock_addr *ctx, const struct call *call, const struct frontend *frontend,
+		const struct switches *node, struct backend *backend)
 {
 	bool sends = call->frontend.protocol == IPPROTO_UDP && !call->connected;
 	struct address client = {};
 	bool known;
 
 	if (sends && remembered_choice(call, frontend, backend))
-		return true;
+		return 0;
 	known = frontend->affinity_seconds && client_of(ctx, call, node, &client);
 	if (!choose_backend(frontend, known ? &client : NULL, backend))
-		return false;
+		return REASON_DROP_UNSTABLE_ROW;
+	if (is_out_of_reach(ctx, call, backend, node))
+		return REASON_REJECT_NO_ENDPOINT;
 	count(frontend->service_port, REASON_CONNECTED_SOCKET);
 	/* a connected socket may still be given the address with each datagram */
 	if (call->frontend.protocol == IPPROTO_UDP)
 		peer_set(&udp_choices, &call->frontend, &backend->address, backend->port, frontend->service_port);
-	return true;
+	return 0;
 }
 
 PURE int to_backend(struct bpf_sock_addr *ctx, bool ipv6, bool connected)
 {
 	struct call call = {.connected = connected};
-	struct frontend_key key = {};
 	struct backend backend = {};
 	struct frontend frontend = {};
 	struct switches *node;
+	bool rejects = false;
 	__u32 zero = 0;
+	int refusal;
 
 	call.frontend.protocol = protocol_of(ctx);
 	if (!call.frontend.protocol)
 		return ALLOW;
 	read_address(ctx, ipv6, &call.frontend.address);
+	any_to_loopback(&call.frontend.address);
 	call.frontend.port = ctx->user_port;
-	key.address = call.frontend.address;
-	key.port = call.frontend.port;
-	key.protocol = call.frontend.protocol;
-	switch (frontend_find(&key, &frontend)) {
+	call.in_host = bpf_get_netns_cookie(ctx) == config.host_netns_cookie;
+	switch (asked_frontend(&call, &frontend, &rejects)) {
 	case NONE:
-		if (address_find(&key.address, &frontend) == FOUND)
+		if (rejects)
 			return refuse(frontend.service_port, REASON_REJECT_UNDEFINED_PORT);
-		if (connected && key.protocol == IPPROTO_UDP)
+		if (connected && call.frontend.protocol == IPPROTO_UDP)
 			forget_peer(ctx, &call);
 		return ALLOW;
 	case UNSTABLE:
@@ -217,8 +310,7 @@ PURE int to_backend(struct bpf_sock_addr *ctx, bool ipv6, bool connected)
 	if (!node)
 		return ALLOW;
 	call.has_peer = !connected && ctx->sk && ctx->sk->state == BPF_TCP_ESTABLISHED;
-	call.in_host = bpf_get_netns_cookie(ctx) == config.host_netns_cookie;
-	if (is_left_to_tc(&call, &frontend, node))
+	if (is_left_to_tc(&call, &frontend, node) || !may_ask(&call, &frontend, node))
 		return ALLOW;
 	if (!pool_of(&frontend).count) {
 		/* a socket hook cannot drop in silence: untranslated, the packet ends at tc and is counted
@@ -228,8 +320,9 @@ PURE int to_backend(struct bpf_sock_addr *ctx, bool ipv6, bool connected)
 		return refuse(frontend.service_port, REASON_REJECT_NO_ENDPOINT);
 	}
 	call.frontend.cookie = bpf_get_socket_cookie(ctx);
-	if (!choose(ctx, &call, &frontend, node, &backend))
-		return refuse(frontend.service_port, REASON_DROP_UNSTABLE_ROW);
+	refusal = choose(ctx, &call, &frontend, node, &backend);
+	if (refusal)
+		return refuse(frontend.service_port, refusal);
 	remember_peer(&call, &frontend, &backend);
 	write_address(ctx, ipv6, &backend.address, backend.port);
 	return ALLOW;
@@ -251,6 +344,55 @@ PURE int to_frontend(struct bpf_sock_addr *ctx, bool ipv6)
 	if (peer_find(&socket_reverse, &key, &peer))
 		write_address(ctx, ipv6, &peer.address, peer.port);
 	return ALLOW;
+}
+
+/* The NodePort of this family that a socket bound to this address would take away from who asks for it here. */
+PURE bool takes_nodeport(const struct address *bound, __be16 port, __u8 protocol, struct frontend *frontend)
+{
+	struct frontend_key key = {.port = port, .protocol = protocol};
+
+	if (!is_any(bound) && !bpf_map_lookup_elem(&node_addresses, bound))
+		return false;
+	if (is_mapped(bound))
+		map_ipv4(&key.address, 0);
+	return frontend_find(&key, frontend) == FOUND;
+}
+
+/* Does not see a port that the kernel chose for a connection: ip_local_port_range must not overlap the NodePorts. */
+PURE int guard_nodeports(struct bpf_sock *ctx, const struct address *bound)
+{
+	__u8 protocol = transport_of(ctx->type, ctx->protocol);
+	__be16 port = bpf_htons(ctx->src_port); /* the kernel gives it in host order */
+	struct frontend frontend = {};
+	struct address ipv4 = {};
+
+	if (!protocol || bpf_get_netns_cookie(ctx) != config.host_netns_cookie)
+		return ALLOW;
+	map_ipv4(&ipv4, 0);
+	/* a socket on :: mostly serves both families; whether this one does, it does not tell */
+	if (!takes_nodeport(bound, port, protocol, &frontend) &&
+	    !(is_zero_address(bound) && takes_nodeport(&ipv4, port, protocol, &frontend)))
+		return ALLOW;
+	count(frontend.service_port, REASON_REJECT_BIND);
+	bpf_set_retval(-EADDRINUSE);
+	return DENY;
+}
+
+SEC("cgroup/post_bind4")
+int post_bind4(struct bpf_sock *ctx)
+{
+	struct address bound;
+
+	map_ipv4(&bound, ctx->src_ip4);
+	return guard_nodeports(ctx, &bound);
+}
+
+SEC("cgroup/post_bind6")
+int post_bind6(struct bpf_sock *ctx)
+{
+	struct address bound = {.words = {ctx->src_ip6[0], ctx->src_ip6[1], ctx->src_ip6[2], ctx->src_ip6[3]}};
+
+	return guard_nodeports(ctx, &bound);
 }
 
 /* On an IPv6 socket a mapped IPv4 address comes to the IPv6 hooks, but for sendmsg to the IPv4 one: rows are

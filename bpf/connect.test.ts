@@ -52,7 +52,11 @@ test.before(async () => {
 });
 test.after.always(() => lab?.close());
 
+const facts = { podsAtTc: 0, nodeIpv4: noAddress, nodeIpv6: noAddress };
+
 test.beforeEach(async () => {
+  facts.nodeIpv4 = addressToHex(node.ip4);
+  facts.nodeIpv6 = addressToHex(node.ip6);
   programs = await loadPrograms('connect', sizes, cookieOf(node.netns));
   links = [];
   for (const attachType of hooks) {
@@ -60,12 +64,7 @@ test.beforeEach(async () => {
     if (program === undefined) throw new Error(attachType);
     links.push(await BpfLink.attach({ kind: 'cgroup', path: node.cgroup, attachType }, program));
   }
-  programs.setSwitches({
-    nodeIpv4: addressToHex(node.ip4),
-    nodeIpv6: addressToHex(node.ip6),
-    podsAtTc: 0,
-    hasRemovedBackends: 0,
-  });
+  programs.setSwitches(facts);
 });
 test.afterEach.always(async () => {
   for (const link of links) {
@@ -88,6 +87,12 @@ function serve(of: readonly Pod[] = servers, affinitySeconds = 0): void {
     programs.serve({ address: vips.IPv4, port: 80, protocol, servicePort, any: backends(4, of), affinitySeconds });
     programs.serve({ address: vips.IPv6, port: 80, protocol, servicePort, any: backends(6, of), affinitySeconds });
   }
+}
+
+/** From now on flows must leave it. */
+function remove(servicePort: number, pod: Pod): void {
+  for (const address of [pod.ip4, pod.ip6]) programs.removeBackend(servicePort, [address, 8080]);
+  programs.setSwitches({ ...facts, hasRemovedBackends: 1 });
 }
 
 function shown(address: string, port = 80): string {
@@ -128,12 +133,15 @@ for (const kind of kinds) {
     });
   }
 
-  test(`an unconnected UDP socket keeps to its backend until that leaves the pool: ${kind}`, async (t) => {
+  test(`an unconnected UDP socket keeps to its backend until that serves no more: ${kind}`, async (t) => {
     serve();
     const socket = await inHost.open({ protocol: 'udp', address, port: 80, connected: false });
     for (let i = 0; i < 20; i++) t.is((await socket.ask()).backend, socket.first.backend);
     const [other] = servers.filter((one) => one.name !== socket.first.backend) as [Pod];
+    const [gone] = servers.filter((one) => one.name === socket.first.backend) as [Pod];
     serve([other]);
+    t.is((await socket.ask()).backend, gone.name, 'out of the pool, as while it terminates, but it serves');
+    remove(8, gone);
     const answer = await socket.ask();
     t.is(answer.backend, other.name, 'the very next datagram');
     t.is(answer.from, shown(address));
@@ -208,19 +216,14 @@ test('session affinity of the node’s own sockets is the node’s, and of pods 
 });
 
 test('without a node address there is nobody to be loyal for: the node’s sockets spread', async (t) => {
-  programs.setSwitches({ nodeIpv4: noAddress, nodeIpv6: noAddress, podsAtTc: 0, hasRemovedBackends: 0 });
+  programs.setSwitches({ ...facts, nodeIpv4: noAddress, nodeIpv6: noAddress });
   serve(servers, 100);
   const tally = await inHost.request({ protocol: 'tcp', address: vips.IPv4, port: 80, count: 40 });
   t.is(Object.keys(tally.backends).length, 2);
 });
 
 test('pods with tc keep their connected UDP and affinity to that, the node’s sockets and pods’ TCP do not', async (t) => {
-  programs.setSwitches({
-    nodeIpv4: addressToHex(node.ip4),
-    nodeIpv6: addressToHex(node.ip6),
-    podsAtTc: 1,
-    hasRemovedBackends: 0,
-  });
+  programs.setSwitches({ ...facts, podsAtTc: 1 });
   serve();
   const one = { address: vips.IPv4, port: 80, timeout: 300 } as const;
   t.is((await inPod.request({ ...one, protocol: 'udp' })).ok, 0, 'no tc programs here: nobody answers');

@@ -99,8 +99,37 @@ export class Programs implements Disposable {
     this.map('frontends').delete(bytes(maps.frontends.key.encode({ address: addressToHex(address), port, protocol })));
   }
 
-  setSwitches(switches: Switches): void {
-    this.map('switches').update(bytes(maps.switches.key.encode(0)), bytes(maps.switches.value.encode(switches)));
+  /** A frontend on a port of every node address of one family. */
+  serveNodePort(family: 4 | 6, facts: Omit<FrontendFacts, 'address'>): void {
+    const address = family === 4 ? '::ffff:0.0.0.0' : '::';
+    const flags = facts.flags ?? (facts.any.length > 0 ? frontendFlag.has_endpoint : 0);
+    const { port, protocol, servicePort, affinitySeconds = 0 } = facts;
+    const [any, local] = [this.pool(facts.any), this.pool(facts.local ?? [])];
+    this.setFrontend(address, port, protocol, { any, local, servicePort, affinitySeconds, flags });
+  }
+
+  addNodeAddress(address: string): void {
+    this.map('node_addresses').update(
+      bytes(maps.node_addresses.key.encode(addressToHex(address))),
+      bytes(maps.node_addresses.value.encode(0)),
+    );
+  }
+
+  /** `bits` of 128, so IPv4 + 96. */
+  addSourceRange(servicePort: number, source: string, bits: number): void {
+    const key = maps.source_ranges.key.encode({ prefixLength: 32 + bits, servicePort, source: addressToHex(source) });
+    this.map('source_ranges').update(bytes(key), bytes(maps.source_ranges.value.encode(1)));
+  }
+
+  /** A backend that no longer serves for a service port; the switch is the caller's to turn. */
+  removeBackend(servicePort: number, [address, port]: BackendText): void {
+    const key = maps.removed_backends.key.encode({ address: addressToHex(address), servicePort, port });
+    this.map('removed_backends').update(bytes(key), bytes(maps.removed_backends.value.encode(nowSeconds())));
+  }
+
+  setSwitches(switches: Omit<Switches, 'hasRemovedBackends'> & Partial<Switches>): void {
+    const row = maps.switches.value.encode({ hasRemovedBackends: 0, ...switches });
+    this.map('switches').update(bytes(maps.switches.key.encode(0)), bytes(row));
   }
 
   addServiceCidr(address: string, prefixLength: number): void {

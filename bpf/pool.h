@@ -51,6 +51,23 @@ static __noinline int pool_contains(__u32 start, __u32 count, const struct backe
 	return false;
 }
 
+/* Is there any backend that flows must leave? Mostly not, and then nobody looks for one. */
+PURE bool has_removed_backends(void)
+{
+	__u32 zero = 0;
+	const struct switches *node = bpf_map_lookup_elem(&switches, &zero);
+
+	return node && node->has_removed_backends;
+}
+
+/* Must a UDP flow of this service port leave this backend? */
+PURE bool is_removed(__u32 service_port, const struct address *address, __be16 port)
+{
+	struct removed_backend_key key = {.address = *address, .service_port = service_port, .port = port};
+
+	return has_removed_backends() && bpf_map_lookup_elem(&removed_backends, &key);
+}
+
 /* Uniform over the pool, which is not empty. */
 PURE bool pool_pick(struct segment pool, struct backend *backend)
 {

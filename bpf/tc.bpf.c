@@ -154,21 +154,23 @@ PURE bool backend_left(const struct packet *packet, const struct flow *flow)
 }
 
 /*
- * Must this packet choose anew, although a row exists? A SYN whose row is closing or whose backend left the
- * pool (the source port is used again); a UDP flow whose backend left, looked at once a second.
+ * Must this packet choose anew, although a row exists? A SYN whose row is closing or whose backend left the pool (the
+ * source port is used again); a datagram whose backend no longer serves.
  */
 static __noinline int is_stale(const struct packet *packet, const struct flow *flow)
 {
 	if (!packet || !flow || flow->flags & FLOW_REPLY)
 		return false;
-	if (is_tcp(packet) && flow->state & (FLOW_CLIENT_FIN | FLOW_BACKEND_FIN | FLOW_RESET))
+	if (!is_tcp(packet))
+		return is_removed(flow->service_port, &flow->destination, flow->destination_port);
+	if (flow->state & (FLOW_CLIENT_FIN | FLOW_BACKEND_FIN | FLOW_RESET))
 		return true;
 	return flow->service_port && backend_left(packet, flow);
 }
 
-PURE bool may_be_stale(const struct packet *packet, __u32 age)
+PURE bool may_be_stale(const struct packet *packet)
 {
-	return is_tcp(packet) ? is_tcp_start(packet) : age > 0;
+	return is_tcp(packet) ? is_tcp_start(packet) : has_removed_backends();
 }
 
 /* The client answered the backend's answer: a TCP ACK after its SYN-ACK, a second datagram after the first
@@ -245,7 +247,7 @@ int from_pod(struct __sk_buff *skb)
 	/* a connection whose beginning was not ours is not ours: kube-proxy's live on in conntrack */
 	if (found == NOT_OURS || (found == NONE && is_tcp(&packet) && !is_tcp_start(&packet)))
 		return TC_ACT_UNSPEC;
-	if (found != NONE && may_be_stale(&packet, age) && is_stale(&packet, &flow)) {
+	if (found != NONE && may_be_stale(&packet) && is_stale(&packet, &flow)) {
 		use(flow_forget(&packet.tuple, &flow));
 		found = NONE;
 	}

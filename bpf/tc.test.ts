@@ -1,6 +1,6 @@
 import anyTest, { type ExecutionContext } from 'ava';
 import { flowFlag, flowState, hook } from '../src/layout.gen.ts';
-import { addressFromHex } from '../src/model/address.ts';
+import { addressFromHex, addressToHex } from '../src/model/address.ts';
 import { craft } from '../test/netns/craft.ts';
 import { type Packet, parse, quoted } from '../test/netns/packet.ts';
 import {
@@ -62,6 +62,8 @@ const BACKEND_MAC = '02:00:00:00:00:77';
 const sizes = { flows: 512, half_open: 512, affinity: 1024, udp_choices: 64, socket_reverse: 64, backends: 64 };
 
 const test = anyTest.serial;
+
+const noAddress = addressToHex('::');
 
 function facts(cast: Cast, more: Partial<FrontendFacts> = {}): FrontendFacts {
   return { address: cast.vip, port: 80, protocol: TCP, servicePort: 7, any: cast.backends, ...more };
@@ -371,7 +373,7 @@ for (const cast of casts) {
     t.is(programs.count(7, 'connected_pod'), 1n);
   });
 
-  test(`a UDP flow over ${family} leaves a backend that left the pool within a second`, async (t) => {
+  test(`a UDP flow over ${family} leaves a backend that no longer serves with its next datagram, and only then`, async (t) => {
     using programs = await loadPrograms('tc', sizes);
     programs.serve(facts(cast, { protocol: UDP, any: [cast.backends[0]] }));
     const way = toVip(cast, 4001);
@@ -384,7 +386,14 @@ for (const cast of casts) {
     t.true(isOneOf([cast.backends[0]], exchange()));
     programs.serve(facts(cast, { protocol: UDP, any: [cast.backends[1]] }));
     await age(programs, 'flows', 1);
+    t.true(isOneOf([cast.backends[0]], exchange()), 'out of the pool, as while it terminates, but it serves');
+    programs.removeBackend(8, cast.backends[0]);
+    programs.setSwitches({ nodeIpv4: noAddress, nodeIpv6: noAddress, podsAtTc: 1, hasRemovedBackends: 1 });
+    t.true(isOneOf([cast.backends[0]], exchange()), 'it left another Service');
+    programs.removeBackend(7, cast.backends[0]);
     t.true(isOneOf([cast.backends[1]], exchange()));
+    t.true(isOneOf([cast.backends[1]], exchange()));
+    t.is(programs.count(7, 'connected_pod'), 2n, 'once');
   });
 
   test(`time ends flows over ${family}: idle, half open and closed ones, each after its own`, async (t) => {
