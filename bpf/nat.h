@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
-#include "packet.h"
+#include "fragment.h"
 
 /*
  * Rewriting a packet. Transport checksums go through bpf_l4_csum_replace, which alone knows whether the
@@ -75,7 +75,34 @@ PURE long rewrite_ipv6(struct __sk_buff *skb, const struct packet *packet, const
 	/* The helper assumes an IPv4 header, whose own checksum takes the change back. Without one a card's
 	 * sum over the packet would be wrong afterwards; with no such sum this does nothing. */
 	bpf_csum_update(skb, change);
-	return error | bpf_skb_store_bytes(skb, packet->l3 + 8, &header, sizeof(header), 0);
+	if (packet->l4 == packet->l3 + sizeof(struct ipv6hdr))
+		return error | bpf_skb_store_bytes(skb, packet->l3 + 8, &header, sizeof(header), 0);
+	error |= bpf_skb_store_bytes(skb, packet->l3 + 8, &header, 2 * sizeof(struct address), 0);
+	return error | bpf_skb_store_bytes(skb, packet->l4, &header.ports, sizeof(header.ports), 0);
+}
+
+/* The IP header alone: of pieces without a transport header, and of ICMP. */
+static __noinline long rewrite_addresses(struct __sk_buff *skb, const struct packet *packet,
+					 const struct address *source, const struct address *destination)
+{
+	struct {
+		struct address source;
+		struct address destination;
+	} new;
+	__s64 change;
+
+	if (!packet || !source || !destination)
+		return -1;
+	new.source = *source;
+	new.destination = *destination;
+	change = bpf_csum_diff((void *)&packet->tuple.source, sizeof(new), (void *)&new, sizeof(new), 0);
+	if (packet->ipv6) {
+		bpf_csum_update(skb, change);
+		return bpf_skb_store_bytes(skb, packet->l3 + 8, &new, sizeof(new), 0);
+	}
+	return bpf_l3_csum_replace(skb, packet->l3 + __builtin_offsetof(struct iphdr, check), 0, change, 0) |
+	       bpf_skb_store_bytes(skb, packet->l3 + 12, &new.source.words[3], 4, 0) |
+	       bpf_skb_store_bytes(skb, packet->l3 + 16, &new.destination.words[3], 4, 0);
 }
 
 /* Gives the packet the addresses and ports of `to`. 0, or the packet is damaged and must be dropped. */
@@ -86,8 +113,14 @@ PURE long rewrite(struct __sk_buff *skb, const struct packet *packet, const stru
 	/* UDP over IPv4 may have no checksum: 0 stays 0, and a computed 0 becomes 0xffff */
 	__u64 flags = is_tcp(packet) ? 0 : BPF_F_MARK_MANGLED_0;
 	__u32 from = *(__u32 *)&old, into = *(__u32 *)&new;
-	long error = packet->ipv6 ? rewrite_ipv6(skb, packet, to, flags) : rewrite_ipv4(skb, packet, to, flags);
+	long error;
 
+	if (packet->piece) {
+		if (packet->piece == LATER_PIECE)
+			return rewrite_addresses(skb, packet, &to->source, &to->destination);
+		use(fragment_remember(packet));
+	}
+	error = packet->ipv6 ? rewrite_ipv6(skb, packet, to, flags) : rewrite_ipv4(skb, packet, to, flags);
 	if (from != into)
 		error |= bpf_l4_csum_replace(skb, checksum_offset(packet), from, into, flags | sizeof(into));
 	return error;

@@ -11,17 +11,26 @@
 
 /*
  * Headers of a frame. Each parser checks bounds itself, says -1 for what is not ours and leaves such a frame
- * alone: other protocols, fragments, IPv6 extension headers, IPv6 packets with IPv4-mapped addresses (they
- * would meet the rows of IPv4), frames whose VLAN tag is kept beside the data (they belong to the VLAN
- * device).
+ * alone: other networks, IPv6 packets with IPv4-mapped addresses (they would meet the rows of IPv4), frames whose
+ * VLAN tag is kept beside the data (they belong to the VLAN device). Here is the way of the usual packet; odd.h has the
+ * rest.
  */
+
+enum piece {
+	WHOLE,
+	FIRST_PIECE, /* of a datagram or segment in pieces; it has the transport header */
+	LATER_PIECE, /* its ports are what `fragments` remembers */
+};
 
 struct packet {
 	struct flow_key tuple; /* as on the wire, with the hook it was seen at */
 	__u32 l3;	       /* offsets of the headers from the start: 14, or 0 without a link header */
 	__u32 l4;
+	__be32 id; /* of what came in pieces */
 	__u8 ipv6;
 	__u8 tcp_flags; /* byte 13 of the TCP header; 0 for UDP */
+	__u8 piece;	/* enum piece */
+	__u8 zero;
 };
 
 #define TCP_FLAG_FIN_BIT 0x01
@@ -31,6 +40,7 @@ struct packet {
 
 #define MAPPED_PREFIX bpf_htonl(0xffff)
 #define FRAGMENT_BITS bpf_htons(0x3fff) /* more fragments, or an offset */
+#define FRAGMENT_OFFSET bpf_htons(0x1fff)
 
 PURE void map_ipv4(struct address *address, __be32 ipv4)
 {
@@ -86,8 +96,8 @@ PURE __be16 network_protocol(struct __sk_buff *skb, __u32 l3)
 }
 
 /*
- * Addresses, protocol and offset of layer 4. TCP and UDP or not. `l3` is a constant: 14, or 0 on a device without a
- * link header.
+ * Addresses, protocol and what follows the IP header, be it TCP, UDP or not. `l3` is a constant: 14, or 0 on a device
+ * without a link header. `packet` is all zero.
  */
 PURE int parse_ip(struct __sk_buff *skb, __u32 l3, struct packet *packet)
 {
@@ -109,7 +119,11 @@ PURE int parse_ip(struct __sk_buff *skb, __u32 l3, struct packet *packet)
 		if (ip->version != 4 || ip->ihl < 5)
 			return -1;
 		packet->ipv6 = 0;
-		packet->tuple.protocol = ip->frag_off & FRAGMENT_BITS ? IPPROTO_RAW : ip->protocol;
+		packet->tuple.protocol = ip->protocol;
+		if (ip->frag_off & FRAGMENT_BITS) {
+			packet->piece = ip->frag_off & FRAGMENT_OFFSET ? LATER_PIECE : FIRST_PIECE;
+			packet->id = bpf_htonl(bpf_ntohs(ip->id));
+		}
 		map_ipv4(&packet->tuple.source, ip->saddr);
 		map_ipv4(&packet->tuple.destination, ip->daddr);
 		packet->l4 = l3 + ip->ihl * 4;
@@ -135,7 +149,12 @@ PURE int parse_ip(struct __sk_buff *skb, __u32 l3, struct packet *packet)
 	return -1;
 }
 
-/* A whole TCP or UDP packet, so that its tuple is a flow's. */
+#define ODD 1
+
+/*
+ * A whole TCP or UDP packet, so that its tuple is a flow's. ODD: IP, but not that simple; `packet` is what parse_odd()
+ * begins with.
+ */
 PURE int parse_transport(struct __sk_buff *skb, __u32 l3, __u8 hook, struct packet *packet)
 {
 	__u32 l4, header;
@@ -143,17 +162,17 @@ PURE int parse_transport(struct __sk_buff *skb, __u32 l3, __u8 hook, struct pack
 
 	if (parse_ip(skb, l3, packet))
 		return -1;
-	if (packet->tuple.protocol != IPPROTO_TCP && packet->tuple.protocol != IPPROTO_UDP)
-		return -1;
 	packet->tuple.hook = hook;
 	packet->tuple.device = hook == HOOK_FROM_POD || hook == HOOK_TO_POD ? skb->ifindex : 0;
+	if (packet->piece || (packet->tuple.protocol != IPPROTO_TCP && packet->tuple.protocol != IPPROTO_UDP))
+		return ODD;
 	l4 = packet->l4;
 	header = packet->tuple.protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
 	if (!linear(skb, l4 + header))
 		return -1;
 	data = data_of(skb);
 	end = end_of(skb);
-	if (l4 > ETH_HLEN + 60 || data + l4 + sizeof(struct udphdr) > end)
+	if (l4 > l3 + 60 || data + l4 + sizeof(struct udphdr) > end)
 		return -1;
 	packet->tuple.source_port = *(__be16 *)(data + l4);
 	packet->tuple.destination_port = *(__be16 *)(data + l4 + 2);

@@ -1,31 +1,71 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
-#include "nat.h"
+#include <linux/if_packet.h>
+#include "icmp.h"
+#include "verdict.h"
 
 /*
- * Tells the client at once that nobody answers: a packet is cut or grown into the answer and turned around.
- * TCP gets RST, UDP gets ICMP port unreachable. The answer comes from the address that was asked.
+ * Tells the sender at once what a packet meets: the packet itself becomes the answer and is turned around. TCP gets RST;
+ * UDP, and what cannot go on, gets an ICMP error. The answer comes from the address that was asked.
  *
- * A packet from a local sender may have a partial checksum: whoever finishes it will sum from the old
- * transport header on and write to the old checksum field. Nothing says so to a program, but one thing shows
- * it: replacing 0 by 1 outside the pseudo header changes a whole checksum and leaves a partial one alone.
+ * A packet from a local sender may have a partial checksum: whoever finishes it will sum from the old transport header
+ * on and write to the old checksum field. The kernel forgets that when the bytes from where the sum begins are cut off at
+ * the front, so the first FRONT bytes always are, and what is wanted of them is put back.
  */
 
 #define ANSWER_TTL 64
-#define ICMP_UNREACHABLE 3
+#define FRONT 128 /* more than the headers up to the transport's that answers are made for */
+#define CHUNK 64
 #define ICMP_CODE_PORT 3
-#define ICMPV6_UNREACHABLE 1
+#define ICMP_CODE_TOO_BIG 4
 #define ICMPV6_CODE_PORT 4
+#define ICMP_LENGTH 576 /* of a whole error with its quote: no more than every host must take */
+#define ICMPV6_LENGTH 1280
+#define REJECTS_PER_SECOND 1000
+#define REJECTS_AT_ONCE 1000
+#define NANOSECONDS 1000000000ull
 
-PURE bool has_partial_checksum(struct __sk_buff *skb, const struct packet *packet)
+/* Takes a token of this CPU's bucket; false: it is empty. */
+PURE bool may_reject(void)
 {
-	__u32 offset = checksum_offset(packet);
-	__be16 before = 0, after = 0;
+	__u64 now = bpf_ktime_get_coarse_ns(), earned;
+	__u32 slot = 0;
+	struct reject_tokens *tokens = bpf_map_lookup_elem(&reject_tokens, &slot);
 
-	bpf_skb_load_bytes(skb, offset, &before, sizeof(before));
-	bpf_l4_csum_replace(skb, offset, 0, bpf_htons(1), 2);
-	bpf_skb_load_bytes(skb, offset, &after, sizeof(after));
-	return before == after;
+	if (!tokens)
+		return false;
+	earned = (now - tokens->filled) / (NANOSECONDS / REJECTS_PER_SECOND);
+	if (earned >= REJECTS_AT_ONCE) {
+		tokens->left = REJECTS_AT_ONCE;
+		tokens->filled = now;
+	} else {
+		tokens->left += earned;
+		if (tokens->left > REJECTS_AT_ONCE)
+			tokens->left = REJECTS_AT_ONCE;
+		tokens->filled += earned * (NANOSECONDS / REJECTS_PER_SECOND);
+	}
+	if (!tokens->left)
+		return false;
+	tokens->left--;
+	return true;
+}
+
+/* Is this the address of one host, that an answer may go to? */
+PURE bool is_unicast(const struct packet *packet, const struct address *a)
+{
+	__u8 first = packet->ipv6 ? *(__u8 *)&a->words[0] : *(__u8 *)&a->words[3];
+
+	if (!packet->ipv6)
+		return first && first != 127 && first < 224;
+	return first != 0xff && (a->words[0] | a->words[1] | a->words[2] || bpf_ntohl(a->words[3]) > 1);
+}
+
+/* No answer to what is not a TCP or UDP packet to this host alone, nor to a later piece. */
+PURE bool is_answerable(struct __sk_buff *skb, const struct packet *packet)
+{
+	return packet->piece != LATER_PIECE && skb->pkt_type != PACKET_BROADCAST && skb->pkt_type != PACKET_MULTICAST &&
+	       (is_tcp(packet) || packet->tuple.protocol == IPPROTO_UDP) && is_unicast(packet, &packet->tuple.source) &&
+	       is_unicast(packet, &packet->tuple.destination) && packet->l4 < FRONT;
 }
 
 /* The sum of the pseudo header of an answer with `length` bytes after the IP header. */
@@ -45,10 +85,10 @@ PURE __u64 pseudo_sum(const struct packet *packet, __u32 length, __u8 protocol)
 	return (__u32)bpf_csum_diff(NULL, 0, (void *)&header, sizeof(header), 0);
 }
 
-/* Where the answer's transport header stands: it has no IP options. */
-PURE __u32 answer_offset(const struct packet *packet)
+/* Bytes of the answer's IP header: it has no options. */
+PURE __u32 answer_header(const struct packet *packet)
 {
-	return packet->l3 + (packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	return packet->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 }
 
 /* The IP header of the answer, which has `length` bytes after it. */
@@ -56,14 +96,16 @@ PURE long answer_ip(struct __sk_buff *skb, const struct packet *packet, __u32 le
 {
 	if (packet->ipv6) {
 		struct {
+			__be32 version;
 			__be16 payload;
 			__u8 protocol;
 			__u8 hop_limit;
 			struct address source;
 			struct address destination;
-		} header = {bpf_htons(length), protocol, ANSWER_TTL, packet->tuple.destination, packet->tuple.source};
+		} header = {bpf_htonl(6u << 28), bpf_htons(length),	    protocol,
+			    ANSWER_TTL,		 packet->tuple.destination, packet->tuple.source};
 
-		return bpf_skb_store_bytes(skb, packet->l3 + 4, &header, sizeof(header), 0);
+		return bpf_skb_store_bytes(skb, packet->l3, &header, sizeof(header), 0);
 	}
 	struct iphdr ip = {
 	    .version = 4,
@@ -78,35 +120,36 @@ PURE long answer_ip(struct __sk_buff *skb, const struct packet *packet, __u32 le
 	return bpf_skb_store_bytes(skb, packet->l3, &ip, sizeof(ip), 0);
 }
 
-/* Bytes after the transport header's start by what the IP header says: a short frame is padded by Ethernet. */
-PURE __u32 transport_length(struct __sk_buff *skb, const struct packet *packet)
+/* Bytes of IP by what the header says: a short frame is padded by Ethernet. Headers of super packets say 0. */
+PURE __u32 ip_length(struct __sk_buff *skb, const struct packet *packet)
 {
-	__be16 length = 0;
+	__u32 there = skb->len - packet->l3, length;
+	__be16 said = 0;
 
-	if (packet->ipv6) {
-		bpf_skb_load_bytes(skb, packet->l3 + 4, &length, sizeof(length));
-		return bpf_ntohs(length);
-	}
-	bpf_skb_load_bytes(skb, packet->l3 + 2, &length, sizeof(length));
-	return bpf_ntohs(length) - (packet->l4 - packet->l3);
+	bpf_skb_load_bytes(skb, packet->l3 + (packet->ipv6 ? 4 : 2), &said, sizeof(said));
+	length = bpf_ntohs(said) + (packet->ipv6 ? sizeof(struct ipv6hdr) : 0);
+	return said && length < there ? length : there;
 }
 
-static __noinline int reject_tcp(struct __sk_buff *skb, const struct packet *packet)
+/* Sets the length, by two steps so that something changes: what the packet had of offloads is gone. */
+PURE long set_length(struct __sk_buff *skb, __u32 length)
+{
+	if (skb->len == length && bpf_skb_change_tail(skb, length + 1, 0))
+		return -1;
+	return bpf_skb_change_tail(skb, length, 0);
+}
+
+static __noinline int send_reset(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct tcphdr old, rst = {};
 	__u32 l4, data;
-	bool partial;
-	__u64 sum;
 
-	if (!packet || bpf_skb_load_bytes(skb, packet->l4, &old, sizeof(old)))
+	if (!packet || bpf_skb_load_bytes(skb, packet->l4, &old, sizeof(old)) || old.rst)
 		return TC_ACT_SHOT;
-	l4 = answer_offset(packet);
-	data = transport_length(skb, packet) - old.doff * 4;
-	partial = has_partial_checksum(skb, packet);
-	/* a partial checksum is bound to the old header's place */
-	if ((partial && l4 != packet->l4) || bpf_skb_change_tail(skb, l4 + sizeof(rst), 0))
+	l4 = packet->l3 + answer_header(packet);
+	data = ip_length(skb, packet) - (packet->l4 - packet->l3) - old.doff * 4;
+	if (set_length(skb, l4 + sizeof(rst) + FRONT) || bpf_skb_adjust_room(skb, -FRONT, BPF_ADJ_ROOM_MAC, 0))
 		return TC_ACT_SHOT;
-
 	rst.source = packet->tuple.destination_port;
 	rst.dest = packet->tuple.source_port;
 	rst.doff = sizeof(rst) / 4;
@@ -117,86 +160,98 @@ static __noinline int reject_tcp(struct __sk_buff *skb, const struct packet *pac
 		rst.ack = 1;
 		rst.ack_seq = bpf_htonl(bpf_ntohl(old.seq) + old.syn + old.fin + data);
 	}
-	sum = pseudo_sum(packet, sizeof(rst), IPPROTO_TCP);
-	if (partial)
-		rst.check = fold(sum);
-	else
-		rst.check = ~fold(sum + (__u32)bpf_csum_diff(NULL, 0, (void *)&rst, sizeof(rst), 0));
+	rst.check = ~fold(pseudo_sum(packet, sizeof(rst), IPPROTO_TCP) +
+			  (__u32)bpf_csum_diff(NULL, 0, (void *)&rst, sizeof(rst), 0));
 	if (answer_ip(skb, packet, sizeof(rst), IPPROTO_TCP) || bpf_skb_store_bytes(skb, l4, &rst, sizeof(rst), 0))
 		return TC_ACT_SHOT;
 	return turn_around(skb, packet);
 }
 
-/* What both ICMPs quote: the IP header and the 8 bytes of the UDP header. */
-struct icmp_answer {
-	__u8 type;
-	__u8 code;
-	__be16 check;
-	__be16 zero;
-	__be16 sum; /* unused in this message */
-};
-
-PURE int send_icmp(struct __sk_buff *skb, const struct packet *packet, const struct icmp_answer *icmp,
-		   const void *quote, __u32 quoted, __u8 protocol)
+/*
+ * Makes the packet its own quote: `room` bytes before it, and not more of it than `length`. Zeros follow, for who reads
+ * whole chunks.
+ */
+PURE long make_quote(struct __sk_buff *skb, const struct packet *packet, __u32 room, __u32 length, __u8 *front)
 {
-	__u32 length = sizeof(*icmp) + quoted;
+	return set_length(skb, packet->l3 + length) || set_length(skb, packet->l3 + length + FRONT + CHUNK) ||
+	       bpf_skb_load_bytes(skb, packet->l3, front, FRONT) ||
+	       bpf_skb_adjust_room(skb, -FRONT, BPF_ADJ_ROOM_MAC, 0) ||
+	       bpf_skb_adjust_room(skb, room + FRONT, BPF_ADJ_ROOM_MAC, 0) ||
+	       bpf_skb_store_bytes(skb, packet->l3 + room, front, FRONT, 0);
+}
 
-	if (answer_ip(skb, packet, length, protocol) || bpf_skb_store_bytes(skb, packet->l4, icmp, sizeof(*icmp), 0) ||
-	    bpf_skb_store_bytes(skb, packet->l4 + sizeof(*icmp), quote, quoted, 0))
+/* The ICMP error that quotes the packet. */
+static __noinline int send_icmp(struct __sk_buff *skb, const struct packet *packet, __u8 type, __u8 code, __u32 rest)
+{
+	struct icmp_header icmp = {.type = type, .code = code, .rest = bpf_htonl(rest)};
+	__u8 buffer[FRONT];
+	__u32 room, length, most;
+	__u64 sum;
+
+	if (!packet)
+		return TC_ACT_SHOT;
+	room = answer_header(packet) + sizeof(icmp);
+	length = ip_length(skb, packet);
+	most = (packet->ipv6 ? ICMPV6_LENGTH : ICMP_LENGTH) - room;
+	if (length > most)
+		length = most;
+	if (make_quote(skb, packet, room, length, buffer))
+		return TC_ACT_SHOT;
+	sum = packet->ipv6 ? pseudo_sum(packet, sizeof(icmp) + length, IPPROTO_ICMPV6) : 0;
+	sum = bpf_csum_diff(NULL, 0, (void *)&icmp, sizeof(icmp), fold(sum));
+	for (__u32 at = 0; at < ICMPV6_LENGTH && at < length; at += CHUNK) {
+		if (bpf_skb_load_bytes(skb, packet->l3 + room + at, buffer, CHUNK))
+			return TC_ACT_SHOT;
+		sum = bpf_csum_diff(NULL, 0, (void *)buffer, CHUNK, (__u32)sum);
+	}
+	icmp.check = ~fold((__u32)sum);
+	if (answer_ip(skb, packet, sizeof(icmp) + length, packet->ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ||
+	    bpf_skb_store_bytes(skb, packet->l3 + room - sizeof(icmp), &icmp, sizeof(icmp), 0) ||
+	    set_length(skb, packet->l3 + room + length))
 		return TC_ACT_SHOT;
 	return turn_around(skb, packet);
 }
 
 /*
- * A partial UDP checksum would be written at byte 6 of what stands there now. In an ICMP that is an unused
- * field: left to hold the complement of the sum it makes the message valid there as well, with `check` zero.
+ * Counts the packet by `reason` and says whether it is to be answered: not, in silence, where no answer may be sent, and
+ * beyond so many a second.
  */
-PURE void finish_icmp(struct icmp_answer *icmp, __u64 pseudo, const void *quote, __u32 quoted, bool partial)
+PURE bool begin_answer(struct __sk_buff *skb, const struct packet *packet, __u32 service_port, enum reason reason)
 {
-	if (partial) {
-		icmp->sum = fold(pseudo);
-		return;
+	bool answerable = is_answerable(skb, packet), limited = answerable && !may_reject();
+
+	count(service_port, limited ? REASON_REJECT_LIMIT : reason);
+	return answerable && !limited;
+}
+
+/* Nobody answers, and the client is told. Counts `reason`. */
+static __noinline int reject(struct __sk_buff *skb, const struct packet *packet, __u32 service_port, __u32 reason)
+{
+	if (!packet || (is_tcp(packet) && packet->tcp_flags & TCP_FLAG_RST_BIT)) {
+		count(service_port, reason);
+		return TC_ACT_SHOT;
 	}
-	pseudo += (__u32)bpf_csum_diff(NULL, 0, (void *)icmp, sizeof(*icmp), 0);
-	pseudo += (__u32)bpf_csum_diff(NULL, 0, (void *)quote, quoted, 0);
-	icmp->check = ~fold(pseudo);
-}
-
-static __noinline int reject_udp4(struct __sk_buff *skb, const struct packet *packet)
-{
-	struct icmp_answer icmp = {.type = ICMP_UNREACHABLE, .code = ICMP_CODE_PORT};
-	__u32 quote[(sizeof(struct iphdr) + 8) / 4];
-	bool partial;
-
-	if (!packet || packet->l4 != packet->l3 + sizeof(struct iphdr) ||
-	    bpf_skb_load_bytes(skb, packet->l3, quote, sizeof(quote)))
+	if (!begin_answer(skb, packet, service_port, reason))
 		return TC_ACT_SHOT;
-	partial = has_partial_checksum(skb, packet);
-	if (bpf_skb_change_tail(skb, packet->l4 + sizeof(icmp) + sizeof(quote), 0))
-		return TC_ACT_SHOT;
-	finish_icmp(&icmp, 0, quote, sizeof(quote), partial);
-	return send_icmp(skb, packet, &icmp, quote, sizeof(quote), IPPROTO_ICMP);
-}
-
-static __noinline int reject_udp6(struct __sk_buff *skb, const struct packet *packet)
-{
-	struct icmp_answer icmp = {.type = ICMPV6_UNREACHABLE, .code = ICMPV6_CODE_PORT};
-	__u32 quote[(sizeof(struct ipv6hdr) + 8) / 4];
-	bool partial;
-
-	if (!packet || bpf_skb_load_bytes(skb, packet->l3, quote, sizeof(quote)))
-		return TC_ACT_SHOT;
-	partial = has_partial_checksum(skb, packet);
-	if (bpf_skb_change_tail(skb, packet->l4 + sizeof(icmp) + sizeof(quote), 0))
-		return TC_ACT_SHOT;
-	finish_icmp(&icmp, pseudo_sum(packet, sizeof(icmp) + sizeof(quote), IPPROTO_ICMPV6), quote, sizeof(quote),
-		    partial);
-	return send_icmp(skb, packet, &icmp, quote, sizeof(quote), IPPROTO_ICMPV6);
-}
-
-PURE int reject(struct __sk_buff *skb, const struct packet *packet)
-{
 	if (is_tcp(packet))
-		return reject_tcp(skb, packet);
-	return packet->ipv6 ? reject_udp6(skb, packet) : reject_udp4(skb, packet);
+		return send_reset(skb, packet);
+	return packet->ipv6 ? send_icmp(skb, packet, ICMPV6_UNREACHABLE, ICMPV6_CODE_PORT, 0)
+			    : send_icmp(skb, packet, ICMP_UNREACHABLE, ICMP_CODE_PORT, 0);
+}
+
+/* The hop limit of a packet that we forward has come to its end. Nothing of it may have been rewritten yet. */
+PURE int icmp_time_exceeded(struct __sk_buff *skb, const struct packet *packet, __u32 service_port)
+{
+	if (!begin_answer(skb, packet, service_port, REASON_REJECT_TTL))
+		return TC_ACT_SHOT;
+	return send_icmp(skb, packet, packet->ipv6 ? ICMPV6_TIME_EXCEEDED : ICMP_TIME_EXCEEDED, 0, 0);
+}
+
+/* A packet that we forward does not fit: bytes of IP that do. Nothing of it may have been rewritten yet. */
+PURE int icmp_too_big(struct __sk_buff *skb, const struct packet *packet, __u32 mtu, __u32 service_port)
+{
+	if (!begin_answer(skb, packet, service_port, REASON_REJECT_TOO_BIG))
+		return TC_ACT_SHOT;
+	return packet->ipv6 ? send_icmp(skb, packet, ICMPV6_TOO_BIG, 0, mtu)
+			    : send_icmp(skb, packet, ICMP_UNREACHABLE, ICMP_CODE_TOO_BIG, mtu & 0xffff);
 }

@@ -24,6 +24,15 @@ PURE long set_destination_mac(struct __sk_buff *skb, const __u8 *mac)
 	return bpf_skb_store_bytes(skb, 0, mac, ETH_ALEN, 0);
 }
 
+/* A rewritten packet goes on its way. */
+PURE int send_on(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
+{
+	if (flow->flags & FLOW_HAIRPIN)
+		return turn_around(skb, packet);
+	return set_destination_mac(skb, flow->next_hop) ? drop(flow->service_port, REASON_DROP_MALFORMED)
+							: TC_ACT_UNSPEC;
+}
+
 /* Rewrites a packet of a flow and sends it on its way. */
 static __noinline int translate(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
 {
@@ -31,10 +40,7 @@ static __noinline int translate(struct __sk_buff *skb, const struct packet *pack
 		return TC_ACT_SHOT;
 	if (rewrite(skb, packet, flow))
 		return drop(flow->service_port, REASON_DROP_MALFORMED);
-	if (flow->flags & FLOW_HAIRPIN)
-		return turn_around(skb, packet);
-	return set_destination_mac(skb, flow->next_hop) ? drop(flow->service_port, REASON_DROP_MALFORMED)
-							: TC_ACT_UNSPEC;
+	return send_on(skb, packet, flow);
 }
 
 /*
@@ -132,8 +138,10 @@ PURE int begin(struct __sk_buff *skb, const struct packet *packet, struct flow *
 		if (refusal)
 			return drop(flow->service_port, refusal);
 	}
+	if (reason >= REASON_REJECT_NO_ENDPOINT)
+		return reject(skb, packet, flow->service_port, reason);
 	count(flow->service_port, reason);
-	return reason < REASON_REJECT_NO_ENDPOINT ? translate(skb, packet, flow) : reject(skb, packet);
+	return translate(skb, packet, flow);
 }
 
 /* May this flow's backend no longer be chosen? */
@@ -170,7 +178,7 @@ static __noinline int is_stale(const struct packet *packet, const struct flow *f
 
 PURE bool may_be_stale(const struct packet *packet)
 {
-	return is_tcp(packet) ? is_tcp_start(packet) : has_removed_backends();
+	return is_tcp(packet) ? is_tcp_start(packet) : packet->piece != LATER_PIECE && has_removed_backends();
 }
 
 /* The client answered the backend's answer: a TCP ACK after its SYN-ACK, a second datagram after the first
@@ -227,6 +235,41 @@ static __noinline int flow_move(const struct packet *packet, const struct flow *
 	return flow_remember(&forward, &moved);
 }
 
+/* A connection whose beginning was not ours is not ours: kube-proxy's live on in conntrack. */
+PURE bool may_begin(const struct packet *packet)
+{
+	return is_tcp(packet) ? is_tcp_start(packet) : packet->piece != LATER_PIECE;
+}
+
+#define GOES_ON TC_ACT_OK /* as any other packet; no verdict of ours */
+
+/* Of what parse_transport() found ODD: a verdict, or GOES_ON with `packet` complete. `flow`: room for one. */
+static __noinline int odd_at_pod(struct __sk_buff *skb, struct packet *packet, struct flow *flow)
+{
+	struct frontend frontend = {};
+
+	if (!packet || !flow)
+		return TC_ACT_UNSPEC;
+	switch (parse_odd(skb, packet)) {
+	case ODD_TUPLE:
+		return GOES_ON;
+	case ODD_ICMP:
+		switch (translate_error(skb, packet, flow)) {
+		case ERROR_TRANSLATED:
+			return send_on(skb, packet, flow);
+		case ERROR_DAMAGED:
+			return drop(flow->service_port, REASON_DROP_MALFORMED);
+		}
+		break;
+	case ODD_UNKNOWN_PIECE:
+		/* all UDP to a Service is ours; TCP may be kube-proxy's, and to_wire is where that is known */
+		if (packet->tuple.hook == HOOK_FROM_POD && !is_tcp(packet) &&
+		    address_find(&packet->tuple.destination, &frontend) == FOUND)
+			return drop(frontend.service_port, REASON_DROP_FRAGMENT_UNKNOWN);
+	}
+	return TC_ACT_UNSPEC;
+}
+
 SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
@@ -235,8 +278,12 @@ int from_pod(struct __sk_buff *skb)
 	__u32 age = 0;
 	int found;
 
-	if (parse_transport(skb, ETH_HLEN, HOOK_FROM_POD, &packet))
-		return TC_ACT_UNSPEC;
+	found = parse_transport(skb, ETH_HLEN, HOOK_FROM_POD, &packet);
+	if (found) {
+		found = found == ODD ? odd_at_pod(skb, &packet, &flow) : TC_ACT_UNSPEC;
+		if (found != GOES_ON)
+			return found;
+	}
 	found = find_from_pod(&packet, &flow, &age);
 	if (found == UNSTABLE)
 		return drop_unstable(&packet);
@@ -244,8 +291,7 @@ int from_pod(struct __sk_buff *skb)
 		use(flow_forget(&packet.tuple, &flow));
 		found = NONE;
 	}
-	/* a connection whose beginning was not ours is not ours: kube-proxy's live on in conntrack */
-	if (found == NOT_OURS || (found == NONE && is_tcp(&packet) && !is_tcp_start(&packet)))
+	if (found == NOT_OURS || (found == NONE && !may_begin(&packet)))
 		return TC_ACT_UNSPEC;
 	if (found != NONE && may_be_stale(&packet) && is_stale(&packet, &flow)) {
 		use(flow_forget(&packet.tuple, &flow));
@@ -273,8 +319,12 @@ int to_pod(struct __sk_buff *skb)
 	__u32 age = 0;
 	int found;
 
-	if (parse_transport(skb, ETH_HLEN, HOOK_TO_POD, &packet))
-		return TC_ACT_UNSPEC;
+	found = parse_transport(skb, ETH_HLEN, HOOK_TO_POD, &packet);
+	if (found) {
+		found = found == ODD ? odd_at_pod(skb, &packet, &flow) : TC_ACT_UNSPEC;
+		if (found != GOES_ON)
+			return found;
+	}
 	found = flow_find(&packet.tuple, &flow, IN_FLOWS | IN_HALF_OPEN, &age);
 	if (found == NONE || found == EXPIRED)
 		return TC_ACT_UNSPEC;
