@@ -607,22 +607,6 @@ test('a short frame padded by Ethernet is rejected as what it says it is', async
   t.like(out.transport, { flags: 'AR', acknowledgement: 1001 });
 });
 
-test('a fragment is left alone', async (t) => {
-  using programs = await loadPrograms('tc', sizes);
-  const [cast] = casts as [Cast];
-  programs.serve(facts(cast, { protocol: UDP }));
-  for (const ip of [{ moreFragments: true }, { fragmentOffset: 1480 }]) {
-    const frame = craft({
-      ip: { source: cast.client, destination: cast.vip, dontFragment: false, ...ip },
-      udp: { sourcePort: 4001, destinationPort: 80 },
-      payload: 'hello',
-    });
-    const { retval, data } = programs.run('from_pod', frame);
-    t.is(retval, verdict.unspec);
-    t.deepEqual(Buffer.from(data), frame);
-  }
-});
-
 test('an IPv6 packet with IPv4-mapped addresses does not meet the rows of IPv4', async (t) => {
   using programs = await loadPrograms('tc', sizes);
   const [cast] = casts as [Cast];
