@@ -28,11 +28,11 @@ struct frontend_key {
 	__u8 zero;
 };
 
-/* NodePorts stand in `frontends` under the any-address of their family, and count where `node_addresses` has the address. */
 enum node_address_flag {
 	NODE_ADDRESS_LOCALHOST = 1 << 0, /* 127.0.0.1 or ::1: for sockets of the node alone, no packet may use it */
 };
 
+/* NodePorts stand in `frontends` under the any-address of their family, and count where `node_addresses` has the address. */
 struct node_address {
 	__u32 flags; /* enum node_address_flag */
 };

@@ -1,9 +1,11 @@
 import type { Address } from './address.ts';
+import { numberAt, servedPlaces } from './places.ts';
 import { type Protocol, type Service, serviceName } from './service.ts';
 
 /**
- * Which Services ask for which address, and for which port of it. Two may share a clusterIP: each serves the ports that
- * are its alone. Of a port that both ask for, and of the address as such, the senior is the owner.
+ * Which Services ask for which address, and for which port of it; a NodePort is a port of the any-address. Two may share an
+ * address: each serves the ports that are its alone. Of a port that both ask for, and of the address as such, the
+ * senior is the owner; but an address that is somebody's clusterIP belongs to such a one.
  */
 export interface Claims {
   /** `claimKey` → names of Services, the senior first. */
@@ -23,6 +25,12 @@ export function claimKey(address: Address, port?: { readonly number: number; rea
 
 export function ownerOf(claims: Claims, key: string): string | undefined {
   return claims.claimants.get(key)?.[0];
+}
+
+/** Who owns the address as a clusterIP. */
+export function clusterOwnerOf(claims: Claims, address: Address): string | undefined {
+  const owner = ownerOf(claims, claimKey(address));
+  return owner !== undefined && claims.services.get(owner)?.clusterIPs.includes(address) ? owner : undefined;
 }
 
 /**
@@ -67,9 +75,13 @@ function birth(service: Service): number {
 
 function keysOf(service: Service | undefined): Set<string> {
   const keys = new Set<string>();
-  for (const address of service?.clusterIPs ?? []) {
-    keys.add(claimKey(address));
-    for (const port of service?.ports ?? []) keys.add(claimKey(address, port));
+  if (service === undefined) return keys;
+  for (const place of servedPlaces(service)) {
+    if (place.kind !== 'node') keys.add(claimKey(place.address));
+    for (const port of service.ports) {
+      const number = numberAt(place, port);
+      if (number > 0) keys.add(claimKey(place.address, { number, protocol: port.protocol }));
+    }
   }
   return keys;
 }
@@ -78,6 +90,12 @@ function removeClaimant(claims: Claims, key: string, name: string): void {
   const left = (claims.claimants.get(key) ?? []).filter((claimant) => claimant !== name);
   if (left.length > 0) claims.claimants.set(key, left);
   else claims.claimants.delete(key);
+}
+
+/** Who comes first: of those that ask for an address as such, who has it for a clusterIP, then the senior. */
+function compareClaims(key: string, a: Service, b: Service): number {
+  const isCluster = (service: Service) => service.clusterIPs.some((address) => claimKey(address) === key);
+  return Number(isCluster(b)) - Number(isCluster(a)) || compareSeniority(a, b);
 }
 
 function addClaimant(claims: Claims, key: string, name: string): void {
@@ -89,7 +107,7 @@ function addClaimant(claims: Claims, key: string, name: string): void {
   const service = claims.services.get(name);
   const place = present.findIndex((claimant) => {
     const other = claims.services.get(claimant);
-    return service !== undefined && other !== undefined && compareSeniority(service, other) < 0;
+    return service !== undefined && other !== undefined && compareClaims(key, service, other) < 0;
   });
   claims.claimants.set(key, place < 0 ? [...present, name] : present.toSpliced(place, 0, name));
 }

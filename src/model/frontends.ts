@@ -1,8 +1,9 @@
-import { type Address, familyOf } from './address.ts';
+import { type Address, type Cidr, familyOf } from './address.ts';
 import { type Claims, claimKey, ownerOf } from './claims.ts';
-import { type Candidates, distinctEndpoints, whoMayAnswer } from './endpoints.ts';
+import { type Candidates, distinctEndpoints, type Policy, whoMayAnswer } from './endpoints.ts';
 import { type Nested, nestedServices } from './nested.ts';
 import type { NodeFacts } from './node.ts';
+import { isExternallyAccessible, numberAt, type Place, type PlaceKind } from './places.ts';
 import {
   type Endpoint,
   type Endpoints,
@@ -12,6 +13,8 @@ import {
   type ServicePort,
   serviceName,
 } from './service.ts';
+import { allowedSources } from './source-ranges.ts';
+import { portOf, problemsOf, servedHere, servedPorts, whyUnusable } from './unserved.ts';
 
 /** Somebody who may answer. */
 export interface Backend {
@@ -22,10 +25,13 @@ export interface Backend {
 /** Who may answer under one policy: a set, no backend twice, in no order. */
 export type Pool = readonly Backend[];
 
-/** Address, port and protocol that clients connect to. */
+/** Address, number and protocol that clients connect to. */
 export interface PortFrontend {
   readonly kind: 'port';
+  readonly place: PlaceKind;
   readonly address: Address;
+  /** That of the Service port, or its nodePort. */
+  readonly number: number;
   readonly port: ServicePort;
   /** Under policy Cluster; null: no rule of this frontend asks for it. */
   readonly any: Pool | null;
@@ -35,11 +41,14 @@ export interface PortFrontend {
   /** Somebody somewhere could answer: an empty pool drops and does not reject. */
   readonly hasEndpoint: boolean;
   readonly affinitySeconds: number;
+  /** Only the Service's allowed sources may ask. */
+  readonly guarded: boolean;
 }
 
-/** A clusterIP as such: ports that are not defined are rejected. */
+/** An address as such: of a clusterIP, ports that are not defined are rejected; of others they are not ours. */
 export interface AddressFrontend {
   readonly kind: 'address';
+  readonly place: PlaceKind;
   readonly address: Address;
   /** The Service's first port stands for the Service, so that refusals can be counted under its name. */
   readonly port: ServicePort;
@@ -47,18 +56,18 @@ export interface AddressFrontend {
 
 export type Frontend = PortFrontend | AddressFrontend;
 
-const noPort = 'it has no port';
-
 export interface CompiledService {
   /** Ports before addresses: until its ports are there, an address must not reject. */
   readonly frontends: readonly Frontend[];
+  /** Who may ask where a frontend is guarded. */
+  readonly sources: readonly Cidr[];
   readonly problems: readonly Problem[];
 }
 
 /**
- * What this node serves of a Service, and what it does not and why: its clusterIPs with their TCP and UDP ports. An
- * endpoint of the other family than the clusterIP's is ignored, one that is a Service itself is left out. `claims` must
- * know the Service.
+ * What this node serves of a Service, and what it does not and why: its clusterIPs, load balancer IPs and externalIPs with their
+ * TCP and UDP ports, and its nodePorts. An endpoint of the other family than the address's is ignored, one that is a
+ * Service itself is left out. `claims` must know the Service.
  */
 export function compileService(
   service: Service,
@@ -69,113 +78,74 @@ export function compileService(
   const unusable = whyUnusable(service);
   const [first] = service.ports;
   if (unusable !== null || first === undefined) {
-    return { frontends: [], problems: problemsOf(service, [unusable ?? noPort]) };
+    return { frontends: [], sources: [], problems: problemsOf(service, unusable === null ? [] : [unusable]) };
   }
-  const reasons = notBuilt(service);
-  const frontends: Frontend[] = [];
+  const reasons = new Set<string>();
   const nested = nestedServices(claims, node);
-  const addresses = service.clusterIPs.filter((address) => isServed(address, node, reasons));
+  const places = servedHere(service, node, reasons);
+  const compiler = portCompiler(service, endpoints, node, nested);
+  const frontends: Frontend[] = [];
   for (const port of servedPorts(service, reasons)) {
-    for (const address of addresses) {
-      const owner = ownerOf(claims, claimKey(address, port));
-      if (owner === serviceName(service)) frontends.push(compilePort(service, address, port, endpoints, node, nested));
-      else reasons.push(`port ${portLabel(port)} of clusterIP ${address} belongs to Service ${owner}`);
+    for (const place of places) {
+      const number = numberAt(place, port);
+      if (number === 0) continue;
+      const owner = ownerOf(claims, claimKey(place.address, { number, protocol: port.protocol }));
+      if (owner === serviceName(service)) frontends.push(compiler(place, number, port));
+      else reasons.add(`${portOf(place, port)} belongs to Service ${owner}`);
     }
   }
-  for (const address of addresses) {
-    if (ownerOf(claims, claimKey(address)) === serviceName(service)) {
-      frontends.push({ kind: 'address', address, port: first });
+  for (const { kind, address } of places) {
+    if (kind !== 'node' && ownerOf(claims, claimKey(address)) === serviceName(service)) {
+      frontends.push({ kind: 'address', place: kind, address, port: first });
     }
   }
-  return { frontends, problems: problemsOf(service, [...reasons, ...nested.reasons()]) };
-}
-
-function compilePort(
-  service: Service,
-  address: Address,
-  port: ServicePort,
-  endpoints: Endpoints,
-  node: NodeFacts,
-  nested: Nested,
-): PortFrontend {
-  const family = familyOf(address);
-  const ofFamily = (endpoints.get(portKey(port)) ?? []).filter((endpoint) => familyOf(endpoint.address) === family);
-  const candidates = chooseFor(service, distinctEndpoints(nested.leaveOut(ofFamily)), node);
   return {
-    kind: 'port',
-    address,
-    port,
-    any: candidates.cluster,
-    local: candidates.local,
-    localOnly: service.internalLocal,
-    hasEndpoint: candidates.hasAny,
-    affinitySeconds: service.affinitySeconds,
+    frontends,
+    sources: ([4, 6] as const).flatMap((family) => allowedSources(service, family, node) ?? []),
+    problems: problemsOf(service, [...reasons, ...nested.reasons()]),
   };
 }
 
-/** For the clusterIP alone: as long as nothing is served from outside, no rule from outside asks for a set. */
-function chooseFor(service: Service, endpoints: readonly Endpoint[], node: NodeFacts): Candidates {
+/** Makes the frontends of a Service; those of one port and family have the very same pools. */
+function portCompiler(
+  service: Service,
+  endpoints: Endpoints,
+  node: NodeFacts,
+  nested: Nested,
+): (place: Place, number: number, port: ServicePort) => PortFrontend {
+  const byPort = new Map<string, Candidates>();
+  const families = { 4: familyFacts(service, 4, node), 6: familyFacts(service, 6, node) };
+  return ({ kind, address }, number, port) => {
+    const family = familyOf(address);
+    const key = `${portKey(port)} ${family}`;
+    const ofFamily = (endpoint: Endpoint) => familyOf(endpoint.address) === family;
+    const choose = () => {
+      const all = (endpoints.get(portKey(port)) ?? []).filter(ofFamily);
+      return whoMayAnswer(distinctEndpoints(nested.leaveOut(all)), families[family].policy, node);
+    };
+    const { cluster, local, hasAny } = byPort.get(key) ?? choose();
+    byPort.set(key, { cluster, local, hasAny });
+    const localOnly = kind === 'cluster' && service.internalLocal;
+    return {
+      kind: 'port',
+      place: kind,
+      address,
+      number,
+      port,
+      any: localOnly ? null : cluster,
+      local: localOnly ? local : null,
+      localOnly,
+      hasEndpoint: hasAny,
+      affinitySeconds: service.affinitySeconds,
+      guarded: families[family].guarded && service.loadBalancerIPs.includes(address) && kind !== 'cluster',
+    };
+  };
+}
+
+function familyFacts(service: Service, family: 4 | 6, node: NodeFacts): { policy: Policy; guarded: boolean } {
   const { internalLocal, externalLocal } = service;
-  return whoMayAnswer(endpoints, { internalLocal, externalLocal, externallyAccessible: false }, node);
-}
-
-/** Each port that can be served, once: a second one of the same number, or of the same name, cannot be told from the first. */
-function servedPorts(service: Service, reasons: string[]): ServicePort[] {
-  const seen = new Set<string>();
-  return service.ports.filter((port) => {
-    if (port.protocol === 'SCTP') {
-      reasons.push(`port ${portLabel(port)} is not served: SCTP is not supported yet`);
-      return false;
-    }
-    const keys = [`number ${port.number}/${port.protocol}`, `name ${portKey(port)}`];
-    const repeated = keys.find((key) => seen.has(key));
-    if (repeated !== undefined) reasons.push(`port ${portLabel(port)} is not served: ${repeated} is there twice`);
-    else for (const key of keys) seen.add(key);
-    return repeated === undefined;
-  });
-}
-
-function isServed(address: Address, node: NodeFacts, reasons: string[]): boolean {
-  if (node.localAddresses.has(address)) {
-    reasons.push(`clusterIP ${address} is not served: it is an address of this node`);
-    return false;
-  }
-  if (/^(0\.0\.0\.0$|127\.|22[4-9]\.|23\d\.|::1?$|ff..:)/.test(address)) {
-    reasons.push(`clusterIP ${address} is not served: it is unspecified, loopback or multicast`);
-    return false;
-  }
-  return true;
-}
-
-/** What a Service asks for beside its clusterIP. */
-function notBuilt(service: Service): string[] {
-  const unserved = [
-    ...service.ports.filter((port) => port.nodePort > 0).map((port) => `nodePort ${port.nodePort}/${port.protocol}`),
-    ...service.externalIPs.map((address) => `externalIP ${address}`),
-    ...service.loadBalancerIPs.map((address) => `load balancer IP ${address}`),
-  ];
-  return unserved.length > 0
-    ? [`traffic from outside is not supported yet, so not served: ${unserved.join(', ')}`]
-    : [];
-}
-
-/** Why nothing of a Service can be served, so that it claims nothing either; null: it can. */
-export function whyUnusable(service: Service): string | null {
-  if (service.ports.length === 0) return noPort;
-  const names = [
-    service.namespace,
-    service.name,
-    ...service.ports.map((port) => port.name).filter((name) => name !== ''),
-  ];
-  const bad = names.find((name) => !/^[\x21-\x7e]{1,63}$/.test(name));
-  return bad === undefined ? null : `'${bad}' is not a name of 1 to 63 characters`;
-}
-
-function portLabel(port: ServicePort): string {
-  const number = `${port.number}/${port.protocol}`;
-  return port.name === '' ? number : `${port.name} (${number})`;
-}
-
-function problemsOf(service: Service, reasons: readonly string[]): Problem[] {
-  return reasons.map((reason) => ({ object: `Service ${serviceName(service)}`, reason }));
+  return {
+    policy: { internalLocal, externalLocal, externallyAccessible: isExternallyAccessible(service, family) },
+    guarded: allowedSources(service, family, node) !== null,
+  };
 }

@@ -1,4 +1,4 @@
-import { type Claims, claimKey, ownerOf } from './claims.ts';
+import { type Claims, clusterOwnerOf } from './claims.ts';
 import type { NodeFacts } from './node.ts';
 import type { Endpoint } from './service.ts';
 
@@ -20,7 +20,7 @@ export interface Nested {
 export function nestedServices(claims: Claims, node: NodeFacts): Nested {
   const found = new Map<string, string>();
   const isNested = ({ address, port }: Endpoint): boolean => {
-    const owner = ownerOf(claims, claimKey(address));
+    const owner = clusterOwnerOf(claims, address);
     if (owner === undefined || node.localAddresses.has(address)) return false;
     const text = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
     found.set(

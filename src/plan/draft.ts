@@ -16,6 +16,7 @@ import {
   removedBackendRow,
   slotDigits,
   slotRows,
+  sourceRow,
   switchesRow,
   wireRow,
 } from './rows.ts';
@@ -65,6 +66,7 @@ export function draftService(draft: Draft, world: World, held: Inventory, name: 
   draft.problems.set(name, compiled.problems);
   const known = knownPools(held, name);
   const named = new Set<number>();
+  const guarded = new Set<number>();
   for (const frontend of compiled.frontends) {
     const key = encodeFrontendKey(frontend);
     if (options.holdDeletes && isSomebodysUnheardOf(held, world, key)) continue;
@@ -72,9 +74,14 @@ export function draftService(draft: Draft, world: World, held: Inventory, name: 
     const id = idOf(held.ids, draft.ids, { owner: name, port: port.name, protocol: protocolNumbers[port.protocol] });
     if (!named.has(id)) put(draft, 'names', [u32.encode(id), encodeName(service, port)], name);
     named.add(id);
+    if (frontend.kind === 'port' && frontend.guarded) guarded.add(id);
     const [any, local] = poolsOf(frontend).map((pool) => place(draft, held, known, pool, name));
     const row = encodeFrontend(key, frontend, id, any ?? noSegment, local ?? noSegment);
     put(draft, 'frontends', [key, row], name);
+  }
+  for (const id of guarded) {
+    for (const row of new Map(compiled.sources.map((source) => sourceRow(id, source))))
+      put(draft, 'source_ranges', row, name);
   }
 }
 

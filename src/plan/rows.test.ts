@@ -25,19 +25,22 @@ import { noSegment } from './segments.ts';
 const http: ServicePort = { name: 'http', protocol: 'TCP', number: 80, nodePort: 0 };
 const port: PortFrontend = {
   kind: 'port',
+  place: 'cluster',
   address: '10.96.0.1',
+  number: 80,
   port: http,
   any: [],
   local: null,
   localOnly: false,
   hasEndpoint: true,
   affinitySeconds: 10800,
+  guarded: false,
 };
-const address = { kind: 'address', address: 'fd00::1', port: http } as const;
+const address = { kind: 'address', place: 'cluster', address: 'fd00::1', port: http } as const;
 
 test('encodeFrontendKey() is address, port and protocol in network order; zeros for an address as such', (t) => {
   t.is(encodeFrontendKey(port), '00000000000000000000ffff0a600001' + '0050' + '06' + '00');
-  t.is(encodeFrontendKey({ ...port, port: { ...http, number: 53, protocol: 'UDP' } }).slice(32), '00351100');
+  t.is(encodeFrontendKey({ ...port, number: 53, port: { ...http, protocol: 'UDP' } }).slice(32), '00351100');
   t.is(encodeFrontendKey(address), `fd${'00'.repeat(14)}0100000000`);
   t.true(isAddressKey(encodeFrontendKey(address)));
   t.false(isAddressKey(encodeFrontendKey(port)));

@@ -5,8 +5,10 @@ import {
   frontendFlag,
   frontendKey,
   nodeAddress,
+  nodeAddressFlag,
   removedBackendKey,
   servicePortName,
+  sourceRangeKey,
   switches,
   u32,
   wire,
@@ -42,12 +44,12 @@ export function slotRows({ start, count }: Segment, content: string): Row[] {
   });
 }
 
-export function encodeFrontendKey({ kind, address, port }: Frontend): string {
-  const isAddress = kind === 'address';
+export function encodeFrontendKey(of: Frontend): string {
+  const isAddress = of.kind === 'address';
   return frontendKey.encode({
-    address: addressToHex(address),
-    port: isAddress ? 0 : port.number,
-    protocol: isAddress ? 0 : protocolNumbers[port.protocol],
+    address: addressToHex(of.address),
+    port: isAddress ? 0 : of.number,
+    protocol: isAddress ? 0 : protocolNumbers[of.port.protocol],
   });
 }
 
@@ -71,8 +73,16 @@ export function encodeFrontend(key: string, of: Frontend, servicePort: number, a
 }
 
 function flagsOf(of: Frontend): number {
-  if (of.kind === 'address') return frontendFlag.address;
-  return (of.localOnly ? frontendFlag.local_only : 0) | (of.hasEndpoint ? frontendFlag.has_endpoint : 0);
+  const origin = of.place === 'loadBalancer' ? frontendFlag.load_balancer : 0;
+  if (of.kind === 'address') {
+    return origin | (of.place === 'cluster' ? frontendFlag.address : frontendFlag.external_address);
+  }
+  return (
+    origin |
+    (of.localOnly ? frontendFlag.local_only : 0) |
+    (of.hasEndpoint ? frontendFlag.has_endpoint : 0) |
+    (of.guarded ? frontendFlag.source_ranges : 0)
+  );
 }
 
 export function encodeName(service: Service, port: ServicePort): string {
@@ -87,8 +97,21 @@ export function encodeName(service: Service, port: ServicePort): string {
 
 /** The value only has to be there: an address inside that no Service has must not leave the node. */
 export function cidrRow({ address, prefixLength }: Cidr): Row {
-  const bits = familyOf(address) === 4 ? prefixLength + 96 : prefixLength;
-  return [cidrKey.encode({ prefixLength: bits, address: addressToHex(address) }), u32.encode(1)];
+  return [
+    cidrKey.encode({ prefixLength: bitsOf({ address, prefixLength }), address: addressToHex(address) }),
+    u32.encode(1),
+  ];
+}
+
+/** The value only has to be there: a source inside may ask where a frontend of this service port is guarded. */
+export function sourceRow(servicePort: number, source: Cidr): Row {
+  const key = { prefixLength: 32 + bitsOf(source), servicePort, source: addressToHex(source.address) };
+  return [sourceRangeKey.encode(key), u32.encode(1)];
+}
+
+/** Of 128: an IPv4 prefix counts from the mapped address. */
+function bitsOf({ address, prefixLength }: Cidr): number {
+  return familyOf(address) === 4 ? prefixLength + 96 : prefixLength;
 }
 
 export function switchesRow({ node, podsAtTc, removedBackends }: World): Row {
@@ -105,9 +128,10 @@ export function switchesRow({ node, podsAtTc, removedBackends }: World): Row {
   return [u32.encode(0), switches.encode(row)];
 }
 
-/** The value only has to be there. */
+/** Of the loopback addresses NodePorts are offered to the node's own sockets, never to packets. */
 export function nodeAddressRow(address: Address): Row {
-  return [addressToHex(address), nodeAddress.encode(0)];
+  const flags = /^(127\.|::1$)/.test(address) ? nodeAddressFlag.localhost : 0;
+  return [addressToHex(address), nodeAddress.encode(flags)];
 }
 
 export function wireRow({ ifindex, ipv4, ipv6 }: Wire): Row {

@@ -1,8 +1,9 @@
 import { type FrontendKey, frontendKey } from '../layout.gen.ts';
 import { type Address, addressFromHex, addressToHex } from '../model/address.ts';
-import { changeClaims, claimKey, ownerOf } from '../model/claims.ts';
-import { whyUnusable } from '../model/frontends.ts';
+import { changeClaims, claimKey, clusterOwnerOf, ownerOf } from '../model/claims.ts';
+import { numberAt, servedPlaces } from '../model/places.ts';
 import type { Service } from '../model/service.ts';
+import { whyUnusable } from '../model/unserved.ts';
 import { heldFrontend, type Inventory, ownedBy, ownerOfId } from './inventory.ts';
 import { protocolNumbers } from './rows.ts';
 import type { World } from './world.ts';
@@ -32,7 +33,9 @@ export function servicesInScope(world: World, held: Inventory, scope: Scope): re
     addNesting(
       names,
       world,
-      new Set([...owners].flatMap(([address, owner]) => (addressOwner(held, address) === owner ? [] : address))),
+      new Set(
+        [...owners].flatMap(([address, owner]) => (clusterOwnerOf(held.claims, address) === owner ? [] : address)),
+      ),
     );
     addEntangled(names, held);
   }
@@ -50,13 +53,9 @@ function noteClaims(world: World, held: Inventory, name: string): ReadonlySet<st
   return changeClaims(held.claims, name, claims ? service : undefined);
 }
 
-function addressOwner(held: Inventory, address: Address): string | undefined {
-  return ownerOf(held.claims, claimKey(address));
-}
-
 /** The owner before the first change of this plan. */
 function noteOwner(owners: Map<Address, string | undefined>, held: Inventory, address: Address): void {
-  if (!owners.has(address)) owners.set(address, addressOwner(held, address));
+  if (!owners.has(address)) owners.set(address, clusterOwnerOf(held.claims, address));
 }
 
 /** Who has an endpoint at an address that went to another Service. Looked for, since it is rare and an index is large. */
@@ -71,11 +70,13 @@ function addNesting(names: Set<string>, world: World, moved: ReadonlySet<Address
 
 /** Who holds what the Service claims: a hand-over that was refused is nobody else's business when the heir goes too. */
 function addHolders(names: Set<string>, held: Inventory, service: Service | undefined): void {
-  for (const address of service?.clusterIPs ?? []) {
-    const hex = addressToHex(address);
-    names.add(holderOf(held, { address: hex, port: 0, protocol: 0 }));
-    for (const { number, protocol } of service?.ports ?? []) {
-      names.add(holderOf(held, { address: hex, port: number, protocol: protocolNumbers[protocol] }));
+  if (service === undefined) return;
+  for (const place of servedPlaces(service)) {
+    const address = addressToHex(place.address);
+    if (place.kind !== 'node') names.add(holderOf(held, { address, port: 0, protocol: 0 }));
+    for (const port of service.ports) {
+      const number = numberAt(place, port);
+      if (number > 0) names.add(holderOf(held, { address, port: number, protocol: protocolNumbers[port.protocol] }));
     }
   }
 }
