@@ -131,6 +131,17 @@ interface Addon {
   netLinks(): Promise<unknown[]>;
   netAddresses(): Promise<unknown[]>;
   netRoutes(): Promise<unknown[]>;
+  listSockets(family: number, protocol: number, states: number, remotePort: number): Promise<unknown[]>;
+  destroySocket(
+    family: number,
+    protocol: number,
+    localAddress: string,
+    localPort: number,
+    remoteAddress: string,
+    remotePort: number,
+    ifindex: number,
+    cookie: bigint,
+  ): Promise<boolean>;
   watchOpen(onChange: (what: string) => void): Handle;
   ringOpen(map: Handle, onRecord: (record: Uint8Array) => void): Handle;
 

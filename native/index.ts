@@ -17,5 +17,13 @@ export { netnsCookie, setNetns } from './netns.ts';
 export { BpfObject, type LoadOptions, loadObject } from './object.ts';
 export { BpfProgram, loadInstructions, type ProgramInfo, type TestResult, type TestRun } from './program.ts';
 export { RingBuffer } from './ring.ts';
+export {
+  destroySocket,
+  listSockets,
+  type NetSocket,
+  type SocketEnd,
+  type SocketFilter,
+  type SocketState,
+} from './socket.ts';
 export type { AttachType, CgroupAttachType, MapType, ProgramType } from './uapi.ts';
 export { type NetChange, NetWatch } from './watch.ts';

@@ -178,7 +178,7 @@ static struct filter *make(napi_env env, napi_value *values, const char *call, v
 		return NULL;
 	filter->program = -1;
 	task_in_netns(&filter->task); /* the socket is there anyway, but a device's name is not */
-	filter->fd = netlink_open(0);
+	filter->fd = netlink_open(NETLINK_ROUTE, 0);
 	if (filter->fd < 0) {
 		fail(env, errno, call, "netlink", NULL);
 	} else if (get_u32(env, values[0], "clsact: ifindex", &filter->ifindex) &&

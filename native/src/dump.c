@@ -8,10 +8,10 @@
 struct dump {
 	struct task task;
 	int fd;
-	uint16_t type;
+	struct request request;
 	const char *call;
 	struct text reply;
-	napi_value (*row)(napi_env env, const struct nlmsghdr *header);
+	dump_row row;
 };
 
 static void release(struct task *task)
@@ -22,26 +22,12 @@ static void release(struct task *task)
 	text_free(&dump->reply);
 }
 
-/* Of all families at once: a kernel without one of them answers a request for that one with all the others. */
 static void run(struct task *task)
 {
 	struct dump *dump = (struct dump *)task;
-	struct ifinfomsg link = {.ifi_family = AF_UNSPEC};
-	struct rtmsg route = {.rtm_family = AF_UNSPEC};
-	struct ifaddrmsg address = {.ifa_family = AF_UNSPEC};
-	struct request request;
 	char words[256];
-	int err;
+	int err = netlink_exchange(dump->fd, &dump->request, &dump->reply, words, sizeof(words));
 
-	if (dump->type == RTM_GETLINK) {
-		request_start(&request, dump->type, NLM_F_DUMP, &link, sizeof(link));
-		request_put_u32(&request, IFLA_EXT_MASK, SKIP_STATS);
-	} else if (dump->type == RTM_GETADDR) {
-		request_start(&request, dump->type, NLM_F_DUMP, &address, sizeof(address));
-	} else {
-		request_start(&request, dump->type, NLM_F_DUMP, &route, sizeof(route));
-	}
-	err = netlink_exchange(dump->fd, &request, &dump->reply, words, sizeof(words));
 	if (err)
 		failure_set(&task->failure, err, "netlink", dump->call, words[0] ? "%s" : NULL, words);
 }
@@ -71,10 +57,9 @@ static napi_value result(napi_env env, struct task *task)
 }
 
 /* The socket is opened here, in the caller's network namespace, and only used in the worker. */
-napi_value dump_submit(napi_env env, uint16_t type, const char *call,
-		       napi_value (*row)(napi_env env, const struct nlmsghdr *header))
+napi_value dump_request(napi_env env, int protocol, const struct request *request, const char *call, dump_row row)
 {
-	int fd = netlink_open(0);
+	int fd = netlink_open(protocol, 0);
 	struct dump *dump;
 
 	if (fd < 0)
@@ -86,8 +71,27 @@ napi_value dump_submit(napi_env env, uint16_t type, const char *call,
 	}
 	dump->task.result = result;
 	dump->fd = fd;
-	dump->type = type;
+	dump->request = *request;
 	dump->call = call;
 	dump->row = row;
 	return task_submit(env, &dump->task, call);
+}
+
+/* Of all families at once: a kernel without one of them answers a request for that one with all the others. */
+napi_value dump_submit(napi_env env, uint16_t type, const char *call, dump_row row)
+{
+	struct ifinfomsg link = {.ifi_family = AF_UNSPEC};
+	struct rtmsg route = {.rtm_family = AF_UNSPEC};
+	struct ifaddrmsg address = {.ifa_family = AF_UNSPEC};
+	struct request request;
+
+	if (type == RTM_GETLINK) {
+		request_start(&request, type, NLM_F_DUMP, &link, sizeof(link));
+		request_put_u32(&request, IFLA_EXT_MASK, SKIP_STATS);
+	} else if (type == RTM_GETADDR) {
+		request_start(&request, type, NLM_F_DUMP, &address, sizeof(address));
+	} else {
+		request_start(&request, type, NLM_F_DUMP, &route, sizeof(route));
+	}
+	return dump_request(env, NETLINK_ROUTE, &request, call, row);
 }

@@ -55,9 +55,9 @@ void request_unnest(struct request *request, struct rtattr *nest)
 	nest->rta_len = (uint8_t *)request + request->header.nlmsg_len - (uint8_t *)nest;
 }
 
-int netlink_open(int flags)
+int netlink_open(int protocol, int flags)
 {
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | flags, NETLINK_ROUTE);
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | flags, protocol);
 	int one = 1, size = SOCKET_BUFFER;
 
 	if (fd < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* netlink.c: requests and dumps over NETLINK_ROUTE. A socket belongs to the network namespace it was opened in. */
+/* netlink.c: requests and dumps over netlink. A socket belongs to the network namespace it was opened in. */
 #include "addon.h"
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -21,7 +21,7 @@ void request_unnest(struct request *request, struct rtattr *nest);
 
 /* ---- exchanges; they return errno ---- */
 
-int netlink_open(int flags); /* SOCK_...; -1 and errno */
+int netlink_open(int protocol, int flags); /* NETLINK_..., SOCK_...; -1 and errno */
 /*
  * Sends the request and waits for its answer: to NLM_F_DUMP all parts are added to `reply`, begun anew when the kernel
  * says that they do not fit together, to others the answer, if there is one besides the acknowledgement. `words` gets
@@ -41,6 +41,7 @@ const char *attribute_address(const struct rtattr *attribute, char *text, size_t
 
 /* ---- dump.c: a whole table as an array of objects, whose shapes are in netlink.ts ---- */
 
-/* A promise. `row` makes the object of one message, or NULL to leave it out. */
-napi_value dump_submit(napi_env env, uint16_t type, const char *call,
-		       napi_value (*row)(napi_env env, const struct nlmsghdr *header));
+/* Both are promises. `row` makes the object of one message, or NULL to leave it out. */
+typedef napi_value (*dump_row)(napi_env env, const struct nlmsghdr *header);
+napi_value dump_submit(napi_env env, uint16_t type, const char *call, dump_row row); /* RTM_GET... of all families */
+napi_value dump_request(napi_env env, int protocol, const struct request *request, const char *call, dump_row row);

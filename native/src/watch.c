@@ -80,7 +80,7 @@ napi_value watch_open(napi_env env, napi_callback_info info)
 	watch = malloc(sizeof(*watch));
 	if (!watch)
 		return fail(env, ENOMEM, "watch_open", "netlink", NULL);
-	watch->fd = netlink_open(SOCK_NONBLOCK);
+	watch->fd = netlink_open(NETLINK_ROUTE, SOCK_NONBLOCK);
 	if (watch->fd < 0 || bind(watch->fd, (struct sockaddr *)&address, sizeof(address))) {
 		int err = errno;
 
