@@ -134,7 +134,7 @@ half_open:
 	return NONE;
 }
 
-/* The key of the other row. A hairpin flow has both at from_pod. */
+/* The key of the other row. A hairpin flow has both at from_pod, a masqueraded one at from_wire. */
 PURE void twin_key(const struct flow_key *key, const struct flow *flow, struct flow_key *twin)
 {
 	__builtin_memset(twin, 0, sizeof(*twin));
@@ -145,7 +145,7 @@ PURE void twin_key(const struct flow_key *key, const struct flow *flow, struct f
 	twin->protocol = key->protocol;
 	twin->device = key->device;
 	/* from_pod <-> to_pod, from_wire <-> to_wire */
-	twin->hook = flow->flags & FLOW_HAIRPIN ? key->hook : ((key->hook - 1) ^ 1) + 1;
+	twin->hook = flow->flags & (FLOW_HAIRPIN | FLOW_MASQUERADE) ? key->hook : ((key->hook - 1) ^ 1) + 1;
 }
 
 /* The row of the other key, as if it were new. */
@@ -208,6 +208,30 @@ PURE __be16 other_source_port(void)
 	return bpf_htons(1024 + bpf_get_prandom_u32() % (32768 - 1024));
 }
 
+/* Takes the key of a new flow's way back, if it is free. */
+PURE bool flow_reserve(const struct flow_key *key, const struct flow *flow, struct flow_key *reply)
+{
+	struct flow row;
+
+	twin_key(key, flow, reply);
+	if (reply_key_is_taken(reply, key))
+		return false;
+	twin_row(key, flow, reply, &row);
+	flow_hint_set(reply);
+	return !bpf_map_update_elem(&half_open, reply, &row, BPF_NOEXIST);
+}
+
+/* The second half of what flow_reserve() began. */
+PURE int flow_commit(const struct flow_key *key, struct flow *flow, const struct flow_key *reply)
+{
+	flow->check = flow_check(key, flow);
+	flow_hint_set(key);
+	if (!bpf_map_update_elem(&half_open, key, flow, BPF_ANY))
+		return 0;
+	bpf_map_delete_elem(&half_open, reply);
+	return REASON_DROP_NO_FLOW_ROW;
+}
+
 /*
  * Remembers a new flow; its key has no row. `flow` says what the client's packet becomes. If another flow of the same client port
  * already has this backend (two VIPs over one backend), the backend must see another source port: one is
@@ -216,30 +240,34 @@ PURE __be16 other_source_port(void)
 static __noinline int flow_remember(const struct flow_key *key, struct flow *flow)
 {
 	struct flow_key reply;
-	struct flow row;
-	int attempt;
 
 	if (!key || !flow)
 		return REASON_DROP_NO_FLOW_ROW;
 	flow->seen = now_seconds();
-	for (attempt = 0; attempt < PORT_ATTEMPTS; attempt++) {
-		twin_key(key, flow, &reply);
-		if (!reply_key_is_taken(&reply, key)) {
-			twin_row(key, flow, &reply, &row);
-			flow_hint_set(&reply);
-			if (!bpf_map_update_elem(&half_open, &reply, &row, BPF_NOEXIST))
-				break;
-		}
+	for (int attempt = 0; attempt < PORT_ATTEMPTS; attempt++) {
+		if (flow_reserve(key, flow, &reply))
+			return flow_commit(key, flow, &reply);
 		flow->source_port = other_source_port();
 	}
-	if (attempt == PORT_ATTEMPTS)
-		return REASON_DROP_NO_SOURCE_PORT;
+	return REASON_DROP_NO_SOURCE_PORT;
+}
 
-	flow->check = flow_check(key, flow);
-	flow_hint_set(key);
-	if (bpf_map_update_elem(&half_open, key, flow, BPF_ANY)) {
-		bpf_map_delete_elem(&half_open, &reply);
-		return REASON_DROP_NO_FLOW_ROW;
-	}
-	return 0;
+/* Gives a flow another source port, by its reply: the client's next SYN finds it. */
+static __noinline int flow_move(const struct packet *packet, const struct flow *flow)
+{
+	struct flow_key forward;
+	struct flow moved;
+
+	twin_key(&packet->tuple, flow, &forward);
+	twin_row(&packet->tuple, flow, &forward, &moved);
+	use(flow_forget(&packet->tuple, flow));
+	moved.source_port = other_source_port();
+	return flow_remember(&forward, &moved);
+}
+
+/* A row that stays spoilt would be in the way for good; its twin brings a good one back. */
+PURE int drop_unstable(const struct packet *packet)
+{
+	flow_delete(&packet->tuple);
+	return drop(0, REASON_DROP_UNSTABLE_ROW);
 }

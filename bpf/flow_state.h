@@ -80,7 +80,25 @@ PURE bool is_twin_of(const struct flow *row, const struct flow_key *key)
 	       row->source_port == key->destination_port && row->destination_port == key->source_port;
 }
 
-/* The bookkeeping of a packet that is due. `source_mac`: of a reply, where it came from. */
+/* The client answered the backend's answer: a TCP ACK after its SYN-ACK, a second datagram after the first
+ * reply. */
+PURE bool is_confirmed(const struct packet *packet, const struct flow *flow)
+{
+	return flow->state & FLOW_REPLIED && !(flow->flags & FLOW_REPLY) &&
+	       !(packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_RST_BIT));
+}
+
+/*
+ * A backend answers a SYN with SYN or RST. With anything else it speaks of a connection it has already with this very
+ * client port, one that we have no row of: made directly, or at a socket. The packet is that connection's.
+ */
+PURE bool is_anothers_answer(const struct packet *packet, const struct flow *flow)
+{
+	return is_tcp(packet) && flow->flags == FLOW_REPLY && !(flow->state & FLOW_REPLIED) &&
+	       !(packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_RST_BIT));
+}
+
+/* The bookkeeping of a packet that is due. `source_mac`: of a reply to a pod, where it came from. */
 static __noinline int flow_touch(const struct packet *packet, const struct flow *flow, bool tentative, __u64 source_mac)
 {
 	struct flow_key other;
@@ -123,7 +141,7 @@ static __noinline int flow_touch(const struct packet *packet, const struct flow 
 	 * reply came from, later packets travel as a direct frame would. UDP without replies for a while asks routing
 	 * again, since the backend may have moved; TCP must not, its routed packets would be INVALID to conntrack. */
 	if (flow->flags & FLOW_REPLY) {
-		if (is_zero_mac(twin->next_hop))
+		if (source_mac && is_zero_mac(twin->next_hop))
 			set_next_hop(&other, twin, (__u8 *)&source_mac);
 	} else if (!is_tcp(packet) && !is_zero_mac(row->next_hop) && seconds_since(twin->seen) > NEXT_HOP_SECONDS) {
 		__u8 unknown[ETH_ALEN] = {};

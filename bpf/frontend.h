@@ -7,10 +7,11 @@
 enum found {
 	FOUND,
 	NONE,
-	UNSTABLE,  /* it changed twice while it was read */
-	TENTATIVE, /* a flow in half_open */
-	EXPIRED,   /* a flow whose time is over */
-	NOT_OURS,  /* neither a flow nor a service address */
+	UNSTABLE,	/* it changed twice while it was read */
+	TENTATIVE,	/* a flow in half_open */
+	EXPIRED,	/* a flow whose time is over */
+	NOT_OURS,	/* neither a flow nor a service address */
+	UNDEFINED_PORT, /* a clusterIP, but none of its ports */
 };
 
 PURE bool same_address(const struct address *a, const struct address *b)
@@ -50,10 +51,24 @@ static __noinline int frontend_find(const struct frontend_key *key, struct front
 	return UNSTABLE;
 }
 
-/* Is this a clusterIP? Then `copy` is its port-0 row. */
+/* Is this the address of a Service? Then `copy` is its port-0 row. */
 PURE int address_find(const struct address *address, struct frontend *copy)
 {
 	struct frontend_key key = {.address = *address};
 
 	return frontend_find(&key, copy);
+}
+
+/* Does the node offer its NodePorts at this address? */
+PURE bool is_node_address(const struct address *address)
+{
+	return bpf_map_lookup_elem(&node_addresses, address);
+}
+
+/* Where the NodePorts of the address's family stand in `frontends`. */
+PURE void to_any_address(struct address *address)
+{
+	if (address->words[0] | address->words[1] || address->words[2] != bpf_htonl(0xffff))
+		address->words[0] = address->words[1] = address->words[2] = 0;
+	address->words[3] = 0;
 }
