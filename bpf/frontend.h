@@ -59,10 +59,12 @@ PURE int address_find(const struct address *address, struct frontend *copy)
 	return frontend_find(&key, copy);
 }
 
-/* Does the node offer its NodePorts at this address? */
+/* Does the node offer its NodePorts to packets at this address? */
 PURE bool is_node_address(const struct address *address)
 {
-	return bpf_map_lookup_elem(&node_addresses, address);
+	const struct node_address *row = bpf_map_lookup_elem(&node_addresses, address);
+
+	return row && !(row->flags & NODE_ADDRESS_LOCALHOST);
 }
 
 /* Where the NodePorts of the address's family stand in `frontends`. */
