@@ -6,13 +6,14 @@ import type { Datapath } from './kernel/datapath.ts';
 import { classifyDevices, type Device, type Network, type Role } from './kernel/devices.ts';
 import { BpfError, NetWatch } from './kernel/kernel.ts';
 import { readNetwork } from './kernel/network.ts';
+import type { NodePortSelection } from './kernel/node-ports.ts';
 import { RefusedError } from './kernel/refused.ts';
 import type { Sizes } from './kernel/sizes.ts';
 import { changedServices } from './kube/changes.ts';
 import { type ManifestSnapshot, type ManifestSource, watchManifests } from './kube/manifests.ts';
 import { type Parsed, type ParseSettings, parse } from './kube/parse.ts';
 import type { Cidr } from './model/address.ts';
-import { isOtherNode, makeWorld, ownNode } from './own-node.ts';
+import { hasOtherRows, isOtherNode, makeWorld, ownNode } from './own-node.ts';
 import type { PlanOptions, World } from './plan/plan.ts';
 import { makeReport, type Report } from './report.ts';
 
@@ -26,6 +27,8 @@ export interface AgentOptions {
   /** `--service-cidr`, if a person gave it. */
   readonly serviceCidrs: readonly Cidr[];
   readonly devices: ReadonlyMap<string, Role>;
+  /** Where NodePorts answer. */
+  readonly nodePorts: NodePortSelection;
   /** Who translates the connected UDP sockets of pods: 'host' leaves them to tc, 'all' does not, 'auto' goes by what is attached. */
   readonly socketUdp: 'auto' | 'host' | 'all';
   readonly sizes: Partial<Sizes>;
@@ -193,7 +196,8 @@ class Agent {
     if (this.#parsed === undefined) return;
     const world = this.#makeWorld(this.#parsed);
     const scope = this.#world === undefined || isOtherNode(this.#world, world) ? 'all' : this.#dirty;
-    if (scope !== 'all' && scope.size === 0) return;
+    const isSame = this.#world !== undefined && !hasOtherRows(this.#world, world);
+    if (scope !== 'all' && scope.size === 0 && isSame) return;
     const isFirst = this.#world === undefined;
     const begun = performance.now();
     this.#dirty = new Set();
@@ -215,8 +219,9 @@ class Agent {
   }
 
   #makeWorld(parsed: Parsed): World {
-    const { node: name, serviceCidrs } = this.#options;
-    return makeWorld(parsed, { name, serviceCidrs, network: this.#network, podsAtTc: this.#podsAtTc() });
+    const { node: name, serviceCidrs, nodePorts } = this.#options;
+    const [network, devices] = [this.#network, this.#devices];
+    return makeWorld(parsed, { name, serviceCidrs, network, devices, nodePorts, podsAtTc: this.#podsAtTc() });
   }
 
   #podsAtTc(): boolean {

@@ -52,7 +52,7 @@ async function withCommand(cli: Argv, typed: readonly string[]): Promise<Argv> {
 }
 
 /** Flags that may be given more than once. */
-const lists = new Set(['_', 'device', 'map-size', 'mapSize']);
+const lists = new Set(['_', 'device', 'map-size', 'mapSize', 'nodeport-addresses', 'nodeportAddresses']);
 
 function refuseTwice(flags: Record<string, unknown>): true {
   for (const [name, value] of Object.entries(flags)) {

@@ -1,5 +1,7 @@
-import type { Network } from './kernel/devices.ts';
+import type { Device, Network } from './kernel/devices.ts';
 import { guessNodeAddresses, localAddresses } from './kernel/network.ts';
+import { type NodePortSelection, nodePortAddresses } from './kernel/node-ports.ts';
+import { wiresOf } from './kernel/wires.ts';
 import type { Parsed } from './kube/parse.ts';
 import type { Cidr } from './model/address.ts';
 import type { World } from './plan/plan.ts';
@@ -21,37 +23,42 @@ export interface Surroundings {
   /** What a person said, beside the cluster's ServiceCIDR objects. */
   readonly serviceCidrs: readonly Cidr[];
   readonly network: Network;
+  readonly devices: readonly Device[];
+  readonly nodePorts: NodePortSelection;
   readonly podsAtTc: boolean;
 }
 
 /** What the cluster wants and what this node is, put together for the plan. */
-export function makeWorld(parsed: Parsed, { name, serviceCidrs, network, podsAtTc }: Surroundings): World {
+export function makeWorld(parsed: Parsed, surroundings: Surroundings): World {
+  const { name, serviceCidrs, network, devices, nodePorts, podsAtTc } = surroundings;
+  const addresses = nodeAddresses(parsed, name, network);
   return {
     services: parsed.services,
     endpoints: parsed.endpoints,
     node: {
       name,
       zone: ownNode(parsed, name)?.zone || null,
-      addresses: nodeAddresses(parsed, name, network),
+      addresses,
       localAddresses: localAddresses(network),
     },
     serviceCidrs: [...parsed.serviceCidrs, ...serviceCidrs],
     podsAtTc,
-    nodePortAddresses: [],
-    wires: [],
+    nodePortAddresses: nodePortAddresses(nodePorts, network, addresses),
+    wires: wiresOf(network, devices, addresses),
     removedBackends: [],
   };
 }
 
-/** Does anything differ that is not of a single Service, so that a plan must look at all of them? */
+/** Does anything differ that decides about all Services? */
 export function isOtherNode(before: World, after: World): boolean {
-  const facts = (world: World) =>
-    JSON.stringify([
-      world.node.zone,
-      world.node.addresses,
-      [...world.node.localAddresses].sort(),
-      world.serviceCidrs,
-      world.podsAtTc,
-    ]);
+  const facts = ({ node }: World) =>
+    JSON.stringify([node.zone, node.addresses, [...node.localAddresses].sort(), node.name]);
+  return facts(before) !== facts(after);
+}
+
+/** Are there other rows of the node itself, which every plan looks at, whatever its scope? */
+export function hasOtherRows(before: World, after: World): boolean {
+  const facts = ({ serviceCidrs, podsAtTc, nodePortAddresses, wires, removedBackends }: World) =>
+    JSON.stringify([serviceCidrs, podsAtTc, nodePortAddresses, wires, removedBackends]);
   return facts(before) !== facts(after);
 }

@@ -15,7 +15,8 @@ export interface StartOptions extends Omit<AgentOptions, 'datapath' | 'parse' | 
   readonly pinDir: string | undefined;
   /** undefined: the default ones to allocate from, and no address of them is kept from leaving the node. */
   readonly serviceCidrs: readonly Cidr[] | undefined;
-  readonly nodePorts: AllocationRanges['nodePorts'];
+  /** What nodePorts are handed out from. */
+  readonly nodePortRange: AllocationRanges['nodePorts'];
 }
 
 /**
@@ -23,7 +24,7 @@ export interface StartOptions extends Omit<AgentOptions, 'datapath' | 'parse' | 
  * people each, if it cannot start.
  */
 export async function startAgent(options: StartOptions, signal: AbortSignal): Promise<void> {
-  const { cgroup, pinDir, serviceCidrs, nodePorts, ...rest } = options;
+  const { cgroup, pinDir, serviceCidrs, nodePortRange, ...rest } = options;
   requirePermission();
   await requireKernel();
   using datapath = Datapath.open({
@@ -33,7 +34,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
     config: encodeConfig(netnsCookie()),
     mechanism: await chooseMechanism(),
   });
-  const ranges = { serviceCidrs: serviceCidrs ?? defaultRanges.serviceCidrs, nodePorts };
+  const ranges = { serviceCidrs: serviceCidrs ?? defaultRanges.serviceCidrs, nodePorts: nodePortRange };
   await runAgent(
     { ...rest, datapath, serviceCidrs: serviceCidrs ?? [], parse: { serviceProxyName: null, ranges } },
     signal,

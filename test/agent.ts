@@ -6,6 +6,7 @@ import pino from 'pino';
 import { type AgentOptions, runAgent } from '../src/agent.ts';
 import { Datapath } from '../src/kernel/datapath.ts';
 import { type Generation, openGeneration } from '../src/kernel/generation.ts';
+import { defaultNodePorts } from '../src/kernel/node-ports.ts';
 import { encodeConfig, readObjects } from '../src/kernel/objects.ts';
 import { currentGeneration, pinDir } from '../src/kernel/pins.ts';
 import type { Sizes } from '../src/kernel/sizes.ts';
@@ -55,6 +56,7 @@ export function runAgentIn(box: Sandbox, settings: AgentSettings): RunningAgent 
     parse: { serviceProxyName: null, ranges: defaultRanges },
     serviceCidrs: [],
     devices: new Map(),
+    nodePorts: defaultNodePorts,
     socketUdp: 'auto',
     auditSeconds: 3600,
     sizes: { ...smallState, ...sizes },

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { parseDevices, parseNodePorts, parseServiceCidrs, parseSizes } from './run-options.ts';
+import { parseDevices, parseNodePortAddresses, parseNodePorts, parseServiceCidrs, parseSizes } from './run-options.ts';
 import { parseSeconds, UsageError } from './usage.ts';
 
 test('parseServiceCidrs() takes one range of each family', (t) => {
@@ -12,6 +12,21 @@ test('parseServiceCidrs() takes one range of each family', (t) => {
 test('parseNodePorts() takes a range', (t) => {
   t.deepEqual(parseNodePorts('30000-32767'), { first: 30_000, last: 32_767 });
   t.deepEqual(parseNodePorts('1-1'), { first: 1, last: 1 });
+});
+
+test('parseNodePortAddresses() adds up CIDRs and words, in one flag or several', (t) => {
+  const lan = { address: '192.0.2.0', prefixLength: 24 };
+  const everything = [
+    { address: '0.0.0.0', prefixLength: 0 },
+    { address: '::', prefixLength: 0 },
+  ];
+  t.deepEqual(parseNodePortAddresses(['primary']), { primary: true, localhost: false, cidrs: [] });
+  t.deepEqual(parseNodePortAddresses(['localhost, 192.0.2.1/24', 'primary']), {
+    primary: true,
+    localhost: true,
+    cidrs: [lan],
+  });
+  t.deepEqual(parseNodePortAddresses(['all']), { primary: false, localhost: false, cidrs: everything });
 });
 
 test('parseDevices() and parseSizes() take lists and repeated flags', (t) => {
@@ -35,6 +50,8 @@ test('parseSeconds() takes seconds, minutes and hours', (t) => {
 });
 
 for (const [what, parse, message] of [
+  ['an address without a length', () => parseNodePortAddresses(['192.0.2.1']), /is not a CIDR/],
+  ['no addresses', () => parseNodePortAddresses(['']), /is not a CIDR/],
   ['an unknown map', () => parseSizes(['flow=5']), /no such map, but names, backends/],
   ['a map of one row that is no table', () => parseSizes(['switches=2']), /no such map/],
   ['no rows', () => parseSizes(['flows=0']), /number of rows/],

@@ -1,4 +1,5 @@
 import type { Role } from '../kernel/devices.ts';
+import type { NodePortSelection } from '../kernel/node-ports.ts';
 import { LARGEST_MAP, type Sizes, stateNames } from '../kernel/sizes.ts';
 import type { AllocationRanges } from '../kube/allocate.ts';
 import { type Cidr, familyOf, parseCidr } from '../model/address.ts';
@@ -27,6 +28,26 @@ export function parseNodePorts(text: string): AllocationRanges['nodePorts'] {
   }
   return { first, last };
 }
+
+/** `--nodeport-addresses A,B`, as kube-proxy has it: CIDRs and the words primary, localhost and all, which add up. */
+export function parseNodePortAddresses(texts: readonly string[]): NodePortSelection {
+  const words = texts.flatMap((text) => text.split(',')).map((word) => word.trim());
+  const cidrs = words.flatMap((word): Cidr[] => {
+    if (word === 'primary' || word === 'localhost') return [];
+    if (word === 'all') return everything;
+    const cidr = parseCidr(word);
+    if (cidr === null) {
+      throw new UsageError(`--nodeport-addresses ${word} is not a CIDR, and not one of primary, localhost, all`);
+    }
+    return [cidr];
+  });
+  return { primary: words.includes('primary'), localhost: words.includes('localhost'), cidrs };
+}
+
+const everything: Cidr[] = [
+  { address: '0.0.0.0', prefixLength: 0 },
+  { address: '::', prefixLength: 0 },
+];
 
 /** `--device NAME=pod|wire|none` */
 export function parseDevices(texts: readonly string[]): Map<string, Role> {

@@ -11,6 +11,7 @@ interface RunFlags {
   pinDir?: string;
   serviceCidr?: string;
   nodePortRange: string;
+  nodeportAddresses: string[];
   device: string[];
   socketUdp: 'auto' | 'host' | 'all';
   mapSize: string[];
@@ -67,6 +68,15 @@ function builder(cli: Argv): Argv {
       default: '30000-32767',
       describe: 'where nodePorts come from',
     })
+    .option('nodeport-addresses', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      default: ['primary'],
+      defaultDescription: 'primary',
+      describe:
+        'A,B: on which addresses of the node nodePorts answer: CIDRs, primary, localhost (for its own processes), all',
+    })
     .option('device', {
       type: 'string',
       array: true,
@@ -115,9 +125,12 @@ function builder(cli: Argv): Argv {
 async function handle(flags: RunFlags): Promise<void> {
   if (flags.cleanup) return (await import('./unload.ts')).unloadAndTell(flags.pinDir);
   if (flags.manifests === undefined) throw new UsageError('--manifests FILE|DIR is missing');
-  const { parseDevices, parseNodePorts, parseServiceCidrs, parseSizes } = await import('./run-options.ts');
+  const { parseDevices, parseNodePortAddresses, parseNodePorts, parseServiceCidrs, parseSizes } = await import(
+    './run-options.ts'
+  );
   const serviceCidrs = flags.serviceCidr === undefined ? undefined : parseServiceCidrs(flags.serviceCidr);
-  const nodePorts = parseNodePorts(flags.nodePortRange);
+  const nodePortRange = parseNodePorts(flags.nodePortRange);
+  const nodePorts = parseNodePortAddresses(flags.nodeportAddresses);
   const devices = parseDevices(flags.device);
   const sizes = parseSizes(flags.mapSize);
   const auditSeconds = parseSeconds('--audit-interval', flags.auditInterval);
@@ -140,6 +153,7 @@ async function handle(flags: RunFlags): Promise<void> {
       cgroup: flags.cgroup,
       pinDir: flags.pinDir,
       serviceCidrs,
+      nodePortRange,
       nodePorts,
       devices,
       socketUdp: flags.socketUdp,

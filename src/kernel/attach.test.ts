@@ -4,7 +4,7 @@ import test from 'ava';
 import { BpfLink, netnsCookie } from 'libbpf-ts';
 import { makeSandbox } from '../../test/sandbox.ts';
 import { attachHooks, detachAll } from './attach.ts';
-import type { Device, Role } from './devices.ts';
+import { classifyDevices, type Device, type Role } from './devices.ts';
 import { detachFilters } from './filters.ts';
 import type { Generation } from './generation.ts';
 import { cgroupHooks, deviceHooks } from './hooks.ts';
@@ -34,7 +34,7 @@ async function device(name: string, role: Role): Promise<Device> {
   const { links } = await readNetwork();
   const ifindex = links.find((link) => link.name === name)?.ifindex;
   if (ifindex === undefined) throw new Error(`no device ${name}`);
-  return { ifindex, name, role, reason: '' };
+  return { ifindex, name, role, hasLinkHeader: true, reason: '' };
 }
 
 function programAt(dir: PinDir, pin: string): number {
@@ -47,9 +47,15 @@ test.serial('attachHooks() attaches wires before pods and sockets', async (t) =>
   box.addPod('order1');
   const devices = [await device('order1', 'pod'), { ...(await device('lo', 'wire')), name: 'wire' }];
   const { attached } = await attachHooks(dir, [...deviceHooks(devices), ...cgroupHooks(box.cgroup)], programs, 'tcx');
-  t.deepEqual(attached.slice(0, 4), ['wire egress', 'order1 ingress', 'order1 egress', `connect4 of ${box.cgroup}`]);
-  t.is(attached.length, 11);
-  t.is((await detachAll(dir)).length, 11);
+  t.deepEqual(attached.slice(0, 5), [
+    'wire egress',
+    'order1 egress',
+    'wire ingress',
+    'order1 ingress',
+    `connect4 of ${box.cgroup}`,
+  ]);
+  t.is(attached.length, 14);
+  t.is((await detachAll(dir)).length, 14);
   t.deepEqual(listLinkPins(dir), []);
 });
 
@@ -70,11 +76,29 @@ test.serial('attachHooks() gives a device whose role changes its new program in 
     { attached, repointed, detached },
     {
       attached: [],
-      repointed: ['role1 egress'],
-      detached: [`tcx-${pod.ifindex}-ingress`],
+      repointed: ['role1 egress', 'role1 ingress'],
+      detached: [],
     },
   );
   t.is(programAt(dir, pin), programs.to_wire.info.id);
+});
+
+test.serial('attachHooks() gives devices without a link header programs of their own', async (t) => {
+  const dir = place('headless');
+  box.ip('tuntap', 'add', 'dev', 'tunnel1', 'mode', 'tun');
+  box.ip('link', 'add', 'vxlan1', 'type', 'vxlan', 'id', '1', 'dstport', '4789', 'remote', '192.0.2.2');
+  for (const name of ['tunnel1', 'vxlan1']) box.ip('link', 'set', name, 'up');
+  const all = classifyDevices(await readNetwork(), { nodeAddresses: [], overrides: new Map() });
+  const [tunnel, vxlan] = ['tunnel1', 'vxlan1'].map((name) => all.find((device) => device.name === name));
+  if (tunnel === undefined || vxlan === undefined) throw new Error('no such device');
+  await attachHooks(dir, deviceHooks([tunnel, vxlan]), programs, 'tcx');
+  const at = (device: Device, way: string) => programAt(dir, `tcx-${device.ifindex}-${way}`);
+  t.deepEqual(
+    [at(tunnel, 'ingress'), at(tunnel, 'egress'), at(vxlan, 'ingress'), at(vxlan, 'egress')],
+    [programs.from_wire_l3, programs.to_wire_l3, programs.from_wire, programs.to_wire].map(({ info }) => info.id),
+  );
+  await detachAll(dir);
+  for (const name of ['tunnel1', 'vxlan1']) box.ip('link', 'del', name);
 });
 
 test.serial('attachHooks() takes a device that is gone for no error, and removes its pins', async (t) => {
@@ -105,8 +129,8 @@ test.serial('attachHooks() moves to another cgroup when that is asked for', asyn
   mkdirSync(second ?? '');
   await attachHooks(dir, cgroupHooks(first ?? ''), programs, 'tcx');
   const { attached, detached } = await attachHooks(dir, cgroupHooks(second ?? ''), programs, 'tcx');
-  t.is(attached.length, 8);
-  t.is(detached.length, 8);
+  t.is(attached.length, 10);
+  t.is(detached.length, 10);
   t.deepEqual(await attachHooks(dir, cgroupHooks(second ?? ''), programs, 'tcx'), {
     attached: [],
     repointed: [],
@@ -126,7 +150,7 @@ test.serial('attachHooks() reports a hook that is refused and goes on with the o
     failed.map(({ where }) => where),
     ['lo egress'],
   );
-  t.is(attached.length, 8);
+  t.is(attached.length, 11);
   await detachAll(dir);
 });
 
@@ -136,8 +160,8 @@ test.serial('attachHooks() uses clsact filters where told so: attached, replaced
   const pod = await device('clsact1', 'pod');
   const hooks = [...deviceHooks([pod]), ...cgroupHooks(box.cgroup)];
   const first = await attachHooks(dir, hooks, programs, 'clsact');
-  t.deepEqual(first.attached.slice(0, 2), ['clsact1 ingress', 'clsact1 egress']);
-  t.is(listLinkPins(dir).length, 8);
+  t.deepEqual(first.attached.slice(0, 2), ['clsact1 egress', 'clsact1 ingress']);
+  t.is(listLinkPins(dir).length, 10);
   t.deepEqual(await attachHooks(dir, hooks, programs, 'clsact'), {
     attached: [],
     repointed: [],
@@ -145,9 +169,8 @@ test.serial('attachHooks() uses clsact filters where told so: attached, replaced
     failed: [],
   });
   const wire = await attachHooks(dir, deviceHooks([{ ...pod, role: 'wire' }]), programs, 'clsact');
-  t.deepEqual(wire.repointed, ['clsact1 egress']);
-  t.true(wire.detached.includes('clsact1 ingress'));
+  t.deepEqual(wire.repointed, ['clsact1 egress', 'clsact1 ingress']);
   t.regex(box.ip('-d', 'link', 'show', 'clsact1'), /clsact1/);
-  t.deepEqual(await detachFilters(), ['clsact1 egress']);
+  t.deepEqual(await detachFilters(), ['clsact1 ingress', 'clsact1 egress']);
   t.deepEqual(await detachFilters(), []);
 });

@@ -19,8 +19,14 @@ const box = makeSandbox();
 test.after.always(() => box.close());
 box.addPod('pod1');
 const devices: Device[] = [
-  { ifindex: Number(/^\d+/.exec(box.ip('-o', 'link', 'show', 'pod1'))?.[0]), name: 'pod1', role: 'pod', reason: '' },
-  { ifindex: 1, name: 'lo', role: 'wire', reason: 'for this test' },
+  {
+    ifindex: Number(/^\d+/.exec(box.ip('-o', 'link', 'show', 'pod1'))?.[0]),
+    name: 'pod1',
+    role: 'pod',
+    hasLinkHeader: true,
+    reason: '',
+  },
+  { ifindex: 1, name: 'lo', role: 'wire', hasLinkHeader: true, reason: 'for this test' },
 ];
 const small: Sizes = { ...defaultSizes, flows: 1024, half_open: 1024, socket_reverse: 1024, counters: 1024 };
 
@@ -54,6 +60,7 @@ function expectedPrograms({ programs }: Generation): Record<string, number> {
   return {
     ...Object.fromEntries(sockets.map((name) => [`cgroup-${name}`, programs[name].info.id])),
     'tcx-1-egress': programs.to_wire.info.id,
+    'tcx-1-ingress': programs.from_wire.info.id,
     [`tcx-${pod?.ifindex}-ingress`]: programs.from_pod.info.id,
     [`tcx-${pod?.ifindex}-egress`]: programs.to_pod.info.id,
   };
@@ -230,7 +237,7 @@ test('unload() leaves nothing, tells what there was, and is content with nothing
   (await start('unload')).close();
   const path = join(box.bpfFs, 'unload');
   const found = await unload(path);
-  t.is(found.links.length, 11);
+  t.is(found.links.length, 14);
   t.is(found.generations.length, 1);
   t.is(found.state.length, stateNames.length);
   t.false(existsSync(path));

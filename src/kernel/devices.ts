@@ -7,6 +7,8 @@ export interface Device {
   readonly ifindex: number;
   readonly name: string;
   readonly role: Role;
+  /** Its packets begin with an Ethernet header, and not with that of layer 3. */
+  readonly hasLinkHeader: boolean;
   /** In words, for `check` and the log. */
   readonly reason: string;
 }
@@ -29,6 +31,9 @@ export interface RoleRules {
 const LOCAL_TABLE = 255;
 const UNICAST = 1;
 
+/** ARPHRD_...: of these the kernel hands packets on without a link header (dev_is_mac_header_xmit and ppp): ppp, raw IP, ipip, ip6tnl, sit, gre, pimreg, ip6gre, none (tun, WireGuard), void. */
+const headless: ReadonlySet<number> = new Set([512, 519, 768, 769, 776, 778, 779, 823, 65534, 65535]);
+
 interface Facts {
   readonly rules: RoleRules;
   readonly links: ReadonlyMap<number, NetLink>;
@@ -48,7 +53,7 @@ export function classifyDevices(network: Network, rules: RoleRules): Device[] {
   const facts = gather(network, rules);
   return network.links.map((link) => {
     const { role, reason } = roleOf(link, facts);
-    return { ifindex: link.ifindex, name: link.name, role, reason };
+    return { ifindex: link.ifindex, name: link.name, role, hasLinkHeader: !headless.has(link.type), reason };
   });
 }
 

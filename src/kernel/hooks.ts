@@ -10,6 +10,8 @@ export const socketHooks = [
   'recvmsg6',
   'getpeername4',
   'getpeername6',
+  'post_bind4',
+  'post_bind6',
 ] as const;
 export const podHooks = ['from_pod', 'to_pod'] as const;
 /** Those that end in _l3 are for devices without a link header. */
@@ -41,13 +43,18 @@ export function cgroupHooks(path: string): Hook[] {
   }));
 }
 
-/** The hooks of devices; wires come first, since an untranslated address must not leave by them. */
+/**
+ * The hooks of devices. Wires come first, since an untranslated address must not leave by them, and everywhere the way
+ * back before the way there: who is let in must be able to answer.
+ */
 export function deviceHooks(devices: readonly Device[]): Hook[] {
   const wires = devices.filter((device) => device.role === 'wire');
   const pods = devices.filter((device) => device.role === 'pod');
   return [
-    ...wires.map((device) => deviceHook(device, 'egress', 'to_wire')),
-    ...pods.flatMap((device) => [deviceHook(device, 'ingress', 'from_pod'), deviceHook(device, 'egress', 'to_pod')]),
+    ...wires.map((device) => deviceHook(device, 'egress', device.hasLinkHeader ? 'to_wire' : 'to_wire_l3')),
+    ...pods.map((device) => deviceHook(device, 'egress', 'to_pod')),
+    ...wires.map((device) => deviceHook(device, 'ingress', device.hasLinkHeader ? 'from_wire' : 'from_wire_l3')),
+    ...pods.map((device) => deviceHook(device, 'ingress', 'from_pod')),
   ];
 }
 

@@ -4,7 +4,7 @@ import type { Network } from './devices.ts';
 /** kube-proxy's IPVS mode binds every clusterIP to this device, which does not make them the node's own. */
 const IPVS_DEVICE = 'kube-ipvs0';
 /** RT_SCOPE_... */
-const GLOBAL_SCOPE = 0;
+export const GLOBAL_SCOPE = 0;
 const LINK_SCOPE = 253;
 
 /** Reads devices, addresses and routes of this network namespace. */

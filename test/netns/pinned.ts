@@ -1,8 +1,10 @@
 /** What the kernel holds for a node, read past the agent; and what it should hold, planned from nothing. */
 import { join } from 'node:path';
 import { BpfLink, setNetns } from 'libbpf-ts';
+import { classifyDevices } from '../../src/kernel/devices.ts';
 import { openGeneration } from '../../src/kernel/generation.ts';
 import { readNetwork } from '../../src/kernel/network.ts';
+import { defaultNodePorts } from '../../src/kernel/node-ports.ts';
 import { currentGeneration, listLinkPins, pinDir } from '../../src/kernel/pins.ts';
 import { readSettledTables } from '../../src/kernel/tables.ts';
 import { defaultRanges } from '../../src/kube/allocate.ts';
@@ -10,7 +12,7 @@ import { readManifests } from '../../src/kube/manifests.ts';
 import { parse } from '../../src/kube/parse.ts';
 import { frontend, u32 } from '../../src/layout.gen.ts';
 import { parseCidr } from '../../src/model/address.ts';
-import { makeWorld } from '../../src/own-node.ts';
+import { makeWorld, ownNode } from '../../src/own-node.ts';
 import { checkOf } from '../../src/plan/check.ts';
 import { inventory, makePlan } from '../../src/plan/plan.ts';
 import { byTable, emptyTables, nodeTableNames, type Tables } from '../../src/plan/tables.ts';
@@ -86,7 +88,16 @@ export async function plannedTables(node: Node, manifests: string, serviceCidrs:
   const network = await readNetwork().finally(() => setNetns(`/proc/${process.pid}/ns/net`));
   const parsed = parse(objects, { serviceProxyName: null, ranges: defaultRanges }, null);
   const cidrs = serviceCidrs.split(',').flatMap((text) => parseCidr(text) ?? []);
-  const world = makeWorld(parsed, { name: node.name, serviceCidrs: cidrs, network, podsAtTc: true });
+  const nodeAddresses = ownNode(parsed, node.name)?.internalIPs ?? [];
+  const devices = classifyDevices(network, { nodeAddresses, overrides: new Map() });
+  const world = makeWorld(parsed, {
+    name: node.name,
+    serviceCidrs: cidrs,
+    network,
+    devices,
+    nodePorts: defaultNodePorts,
+    podsAtTc: true,
+  });
   const roomy = byTable(() => 2 ** 26);
   const tables = emptyTables();
   for (const step of makePlan(world, inventory(emptyTables()), 'all', roomy, { holdDeletes: false }).steps) {

@@ -1,0 +1,54 @@
+import type { NetAddress, NetRoute } from 'libbpf-ts';
+import { type Address, familyOf, parseAddress } from '../model/address.ts';
+import type { Wire } from '../plan/world.ts';
+import type { Device, Network } from './devices.ts';
+import { GLOBAL_SCOPE } from './network.ts';
+
+/** rtnetlink(7), if_addr.h: what makes an address one that the kernel does not choose of itself, or not yet. */
+const DISCOURAGED = 0x01 | 0x08 | 0x20 | 0x40; // secondary or temporary, duplicate, deprecated, tentative
+const LOCAL_TABLE = 255;
+const UNICAST = 1;
+
+/**
+ * Each wire, and what the source becomes of what is forwarded by it on behalf of a client from outside: what its routes
+ * prefer, those by way of a gateway first and the broader first; else its first address; else the node's. A gateway
+ * sends the answers back to it, whatever it thinks of the client.
+ */
+export function wiresOf(network: Network, devices: readonly Device[], nodeAddresses: readonly Address[]): Wire[] {
+  const wires = devices.filter(({ role }) => role === 'wire');
+  return wires.map(({ ifindex }) => {
+    const source = (family: 4 | 6): Address | null =>
+      preferredSource(network.routes, ifindex, family) ??
+      firstAddress(network.addresses, ifindex, family) ??
+      nodeAddresses.find((address) => familyOf(address) === family) ??
+      null;
+    return { ifindex, ipv4: source(4), ipv6: source(6) };
+  });
+}
+
+function preferredSource(routes: readonly NetRoute[], ifindex: number, family: 4 | 6): Address | undefined {
+  const told = routes.filter(
+    (route) =>
+      route.family === family &&
+      route.ifindex === ifindex &&
+      route.source !== undefined &&
+      route.type === UNICAST &&
+      route.table !== LOCAL_TABLE,
+  );
+  const rank = ({ gateway, prefixLength, priority }: NetRoute) =>
+    (gateway === undefined ? 1e12 : 0) + prefixLength * 1e9 + Math.min(priority, 1e9 - 1);
+  const [best] = told.sort((a, b) => rank(a) - rank(b));
+  return canonical(best?.source);
+}
+
+function firstAddress(addresses: readonly NetAddress[], ifindex: number, family: 4 | 6): Address | undefined {
+  const own = addresses.filter(
+    (address) => address.ifindex === ifindex && address.family === family && address.scope === GLOBAL_SCOPE,
+  );
+  const best = own.find(({ flags }) => (flags & DISCOURAGED) === 0) ?? own[0];
+  return canonical(best?.address);
+}
+
+function canonical(text: string | undefined): Address | undefined {
+  return text === undefined ? undefined : (parseAddress(text) ?? undefined);
+}
