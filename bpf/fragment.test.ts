@@ -3,9 +3,9 @@ import { addressToHex } from '../src/model/address.ts';
 import { faults } from '../test/netns/checksum.ts';
 import type { Extension } from '../test/netns/header.ts';
 import { parse } from '../test/netns/packet.ts';
+import { cut, join, piece } from '../test/netns/pieces.ts';
 import { type Cast, casts } from './cast.ts';
 import { loadPrograms, type Programs, TCP, UDP, verdict } from './fixture.ts';
-import { cut, join, piece } from './pieces.ts';
 import { back, packet, send, type Way, wayOf } from './way.ts';
 
 const test = anyTest.serial;

@@ -4,9 +4,9 @@ import { checksum, faults } from '../test/netns/checksum.ts';
 import { craft, type Wanted } from '../test/netns/craft.ts';
 import type { Extension, Packet } from '../test/netns/header.ts';
 import { parse, quoted } from '../test/netns/packet.ts';
+import { cut } from '../test/netns/pieces.ts';
 import { type Cast, casts } from './cast.ts';
 import { loadPrograms, type Programs, TCP, UDP, verdict } from './fixture.ts';
-import { cut } from './pieces.ts';
 import { back, packet, send, type Way, wayOf } from './way.ts';
 
 const test = anyTest.serial;

@@ -2,8 +2,8 @@
  * usage: server.ts NAME PORT[,PORT…] [ADDRESS…]
  *
  * The backend of the packet tests: answers every line over TCP, and every datagram, with 'NAME CLIENT:PORT', the client
- * as the kernel tells it. Listens on each port for both protocols, on both families' any-address unless addresses are
- * given. Prints 'ready' when all of them listen.
+ * as the kernel tells it; what begins with '=' gets an answer as long as itself. Listens on each port for both protocols,
+ * on both families' any-address unless addresses are given. Prints 'ready' when all of them listen.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -17,12 +17,19 @@ function answer(address: string | undefined, port: number | undefined): string {
   return `${name} ${isIPv6(address ?? '') ? `[${address}]` : address}:${port}`;
 }
 
+function padded(text: string, question: string): string {
+  return question.startsWith('=') ? `${text} `.padEnd(question.length, '=') : text;
+}
+
 async function listenTcp(port: number, host: string): Promise<void> {
   const server = createServer({ noDelay: true }, (socket) => {
-    const line = `${answer(socket.remoteAddress, socket.remotePort)}\n`;
+    const line = answer(socket.remoteAddress, socket.remotePort);
+    let asked = '';
     socket.on('error', () => {}); // A client that resets is a test of its own, not a fault here.
     socket.on('data', (chunk) => {
-      for (const byte of chunk) if (byte === 0x0a) socket.write(line);
+      const questions = (asked + chunk.toString('latin1')).split('\n');
+      asked = questions.pop() as string;
+      for (const question of questions) socket.write(`${padded(line, question)}\n`);
     });
   });
   server.listen({ port, host, ipv6Only: isIPv6(host), backlog: 4096 });
@@ -35,7 +42,10 @@ async function listenUdp(port: number, host: string): Promise<void> {
     ipv6Only: isIPv6(host),
     recvBufferSize: 4 << 20,
   });
-  socket.on('message', (_, from) => socket.send(answer(from.address, from.port), from.port, from.address, () => {}));
+  socket.on('message', (data, from) => {
+    const text = padded(answer(from.address, from.port), data.toString('latin1').trimEnd());
+    socket.send(text, from.port, from.address, () => {});
+  });
   socket.bind(port, host);
   await once(socket, 'listening');
 }

@@ -18,6 +18,10 @@ export interface Target {
   readonly timeout?: number;
   /** Bytes of the question. Default 2. */
   readonly size?: number;
+  /** The answer is to be as long as the question, which is longer than answers are. */
+  readonly echo?: boolean;
+  /** UDP: the hop limit of the question. */
+  readonly ttl?: number;
 }
 
 export interface Answer {
@@ -45,7 +49,7 @@ export async function open(target: Target): Promise<Conversation> {
 }
 
 function question(target: Target): string {
-  return `${'?'.repeat((target.size ?? 2) - 1)}\n`;
+  return `${(target.echo ? '=' : '?').padEnd((target.size ?? 2) - 1, '?')}\n`;
 }
 
 function endpoint(address: string | undefined, port: number | undefined): string {
@@ -108,7 +112,9 @@ async function askTcp(socket: Socket, target: Target): Promise<Answer> {
     if (socket.destroyed) onClose();
   });
   socket.write(question(target));
-  const [backend = '', client = ''] = (await line).split(' ');
+  const text = await line;
+  if (target.echo && text.length !== (target.size ?? 2) - 1) throw Object.assign(new Error(text), { code: 'SHORT' });
+  const [backend = '', client = ''] = text.split(' ');
   const local = endpoint(socket.localAddress, socket.localPort);
   return { backend, client, peer: endpoint(socket.remoteAddress, socket.remotePort), from: '', local };
 }
@@ -129,6 +135,11 @@ async function openUdp(target: Target): Promise<Conversation> {
       socket.connect(target.port, target.address);
       await once(socket, 'connect');
     }
+    if (target.ttl !== undefined) {
+      if (target.connected === false && target.sourcePort === undefined)
+        throw new Error('a hop limit needs a bound socket');
+      socket.setTTL(target.ttl);
+    }
   } catch (error) {
     close();
     throw error;
@@ -148,7 +159,9 @@ async function askUdp(socket: DatagramSocket, target: Target): Promise<Answer> {
   });
   try {
     const [[data, from]] = await Promise.all([message, sent]);
-    const [backend = '', client = ''] = (data as Buffer).toString().split(' ');
+    const text = (data as Buffer).toString();
+    if (target.echo && text.length !== (target.size ?? 2) - 1) throw Object.assign(new Error(text), { code: 'SHORT' });
+    const [backend = '', client = ''] = text.split(' ');
     const self = socket.address();
     const peer = connected ? socket.remoteAddress() : undefined;
     return {

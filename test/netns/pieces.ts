@@ -1,8 +1,8 @@
 /** Cuts packets into pieces as a sender or router would, and joins them as a receiver would. */
-import { build, buildIPv4, buildTransport } from '../test/netns/build.ts';
-import { checksum } from '../test/netns/checksum.ts';
-import type { Packet } from '../test/netns/header.ts';
-import { parse } from '../test/netns/packet.ts';
+import { build, buildIPv4, buildTransport } from './build.ts';
+import { checksum } from './checksum.ts';
+import type { Packet } from './header.ts';
+import { parse } from './packet.ts';
 
 const FRAGMENT = 44;
 
