@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
+#include "flow_begin.h"
 #include "flow_state.h"
 #include "pool.h"
 
@@ -59,6 +60,7 @@ PURE int choose_direct(const struct packet *packet, struct flow *flow)
 	case UNSTABLE:
 		return REASON_DROP_UNSTABLE_ROW;
 	case EXPIRED:
+	case LAPSED:
 		break;
 	default:
 		if (!is_closing(old.state))
@@ -130,7 +132,7 @@ static __noinline int choose(const struct packet *packet, struct flow *flow)
 
 PURE bool is_connected(int reason)
 {
-	return reason < REASON_REJECT_NO_ENDPOINT;
+	return reason && reason < REASON_REJECT_NO_ENDPOINT;
 }
 
 PURE bool is_drop(int reason)
@@ -178,15 +180,17 @@ PURE bool may_begin(const struct packet *packet)
 }
 
 /*
- * The flow that was found for a client's packet: does it go on? Then the packet is entered in its rows. If not, what is
- * left of it is forgotten, and the packet begins something.
+ * The flow that was found for a client's packet: does it go on? Then the packet is entered in its rows. If not, the packet
+ * begins something: what is left of the flow is forgotten, or with `again` stands in `flows` to be replaced.
  */
-PURE bool goes_on(const struct packet *packet, struct flow *flow, int found, __u32 age)
+PURE bool goes_on(const struct packet *packet, struct flow *flow, int found, __u32 age, bool *again)
 {
 	if (found == NONE)
 		return false;
-	if (found == EXPIRED || (may_be_stale(packet) && is_stale(packet, flow))) {
-		use(flow_forget(&packet->tuple, flow));
+	if (found == EXPIRED || found == LAPSED || (may_be_stale(packet) && is_stale(packet, flow))) {
+		*again = (found == EXPIRED || found == FOUND) && may_begin(packet);
+		if (!*again)
+			use(flow_forget(&packet->tuple, flow));
 		return false;
 	}
 	if (found == TENTATIVE && is_confirmed(packet, flow)) {

@@ -13,8 +13,6 @@
  * judged at look-up; no sweep has to run for any of this to be right.
  */
 
-#define PORT_ATTEMPTS 8
-
 static __noinline __u32 flow_check(const struct flow_key *key, const struct flow *flow)
 {
 	struct checksum checksum = CHECK_START;
@@ -43,7 +41,7 @@ PURE bool is_expired(const struct flow *flow, __u8 protocol, bool tentative, __u
 		lifetime = config.udp_seconds;
 	else if (is_closing(flow->state))
 		lifetime = config.tcp_closing_seconds;
-	else if (tentative)
+	else if (tentative || !(flow->state & FLOW_REPLIED))
 		lifetime = config.half_open_seconds;
 	else if (flow->state & (FLOW_CLIENT_FIN | FLOW_BACKEND_FIN))
 		lifetime = config.tcp_half_closed_seconds;
@@ -75,6 +73,13 @@ PURE void flow_hint_set(const struct flow_key *key)
 		hint->until = until;
 }
 
+/* Before the rows are there. */
+PURE void flow_hint_both(const struct flow_key *forward, const struct flow_key *reply)
+{
+	flow_hint_set(reply);
+	flow_hint_set(forward);
+}
+
 PURE bool flow_is_hinted(const struct flow_key *key, __u32 *now)
 {
 	__u32 slot = flow_hint_slot(key);
@@ -92,8 +97,8 @@ enum flow_table {
 };
 
 /*
- * The flow that `key` belongs to, copied and proved. FOUND: it stands in `flows`; TENTATIVE: in `half_open`; EXPIRED: its
- * rows are to be forgotten. `tables`: where to look; `age`: seconds since the flow's last packet.
+ * The flow that `key` belongs to, copied and proved. FOUND: it stands in `flows`; TENTATIVE: in `half_open`; EXPIRED and
+ * LAPSED: it stood there, but its time is over. `tables`: where to look; `age`: seconds since the flow's last packet.
  */
 static __noinline int flow_find(const struct flow_key *key, struct flow *copy, __u32 tables, __u32 *age)
 {
@@ -126,7 +131,7 @@ half_open:
 			*copy = *row;
 			if (flow_check(key, copy) == copy->check) {
 				*age = seconds_between(copy->seen, now);
-				return is_expired(copy, key->protocol, true, *age) ? EXPIRED : TENTATIVE;
+				return is_expired(copy, key->protocol, true, *age) ? LAPSED : TENTATIVE;
 			}
 		}
 		return UNSTABLE;
@@ -163,111 +168,40 @@ PURE void twin_row(const struct flow_key *key, const struct flow *flow, const st
 	row->check = flow_check(twin, row);
 }
 
+/* After an eviction the key of a twin may have become another flow's. */
+PURE bool is_twin_of(const struct flow *row, const struct flow_key *key)
+{
+	return same_address(&row->source, &key->destination) && same_address(&row->destination, &key->source) &&
+	       row->source_port == key->destination_port && row->destination_port == key->source_port;
+}
+
+PURE bool same_key(const struct flow_key *a, const struct flow_key *b)
+{
+	return same_address(&a->source, &b->source) && same_address(&a->destination, &b->destination) &&
+	       a->source_port == b->source_port && a->destination_port == b->destination_port && a->hook == b->hook;
+}
+
 PURE void flow_delete(const struct flow_key *key)
 {
 	bpf_map_delete_elem(&half_open, key);
 	bpf_map_delete_elem(&flows, key);
 }
 
-/* Deletes a row and its twin. */
+/* Deletes a row and its twin, wherever they stand. */
 static __noinline int flow_forget(const struct flow_key *key, const struct flow *flow)
 {
+	const struct flow *other;
 	struct flow_key twin;
 
 	if (!key || !flow)
 		return done();
 	twin_key(key, flow, &twin);
-	flow_delete(&twin);
+	other = bpf_map_lookup_elem(&flows, &twin);
+	if (other && is_twin_of(other, key))
+		bpf_map_delete_elem(&flows, &twin);
+	other = bpf_map_lookup_elem(&half_open, &twin);
+	if (other && is_twin_of(other, key))
+		bpf_map_delete_elem(&half_open, &twin);
 	flow_delete(key);
 	return done();
-}
-
-/* Is the key of a new flow's way back taken by another flow that lives? What is dead or our own from before, goes. */
-PURE bool reply_key_is_taken(const struct flow_key *reply, const struct flow_key *forward)
-{
-	struct flow old = {};
-	__u32 age = 0;
-	int result = flow_find(reply, &old, IN_FLOWS | IN_HALF_OPEN, &age);
-
-	if (result == NONE)
-		return false;
-	if (result == UNSTABLE)
-		return true;
-	/* the old row's result turned around is the key of its forward row */
-	if (result != EXPIRED && !is_closing(old.state) &&
-	    (!same_address(&old.destination, &forward->source) || !same_address(&old.source, &forward->destination) ||
-	     old.destination_port != forward->source_port || old.source_port != forward->destination_port))
-		return true;
-	use(flow_forget(reply, &old));
-	return false;
-}
-
-/* Below the range that kernels choose from by themselves: a direct connection of the client is not likely there. */
-PURE __be16 other_source_port(void)
-{
-	return bpf_htons(1024 + bpf_get_prandom_u32() % (32768 - 1024));
-}
-
-/* Takes the key of a new flow's way back, if it is free. */
-PURE bool flow_reserve(const struct flow_key *key, const struct flow *flow, struct flow_key *reply)
-{
-	struct flow row;
-
-	twin_key(key, flow, reply);
-	if (reply_key_is_taken(reply, key))
-		return false;
-	twin_row(key, flow, reply, &row);
-	flow_hint_set(reply);
-	return !bpf_map_update_elem(&half_open, reply, &row, BPF_NOEXIST);
-}
-
-/* The second half of what flow_reserve() began. */
-PURE int flow_commit(const struct flow_key *key, struct flow *flow, const struct flow_key *reply)
-{
-	flow->check = flow_check(key, flow);
-	flow_hint_set(key);
-	if (!bpf_map_update_elem(&half_open, key, flow, BPF_ANY))
-		return 0;
-	bpf_map_delete_elem(&half_open, reply);
-	return REASON_DROP_NO_FLOW_ROW;
-}
-
-/*
- * Remembers a new flow; its key has no row. `flow` says what the client's packet becomes. If another flow of the same client port
- * already has this backend (two VIPs over one backend), the backend must see another source port: one is
- * found and put into `flow`. 0, or the reason why the packet must be dropped.
- */
-static __noinline int flow_remember(const struct flow_key *key, struct flow *flow)
-{
-	struct flow_key reply;
-
-	if (!key || !flow)
-		return REASON_DROP_NO_FLOW_ROW;
-	flow->seen = now_seconds();
-	for (int attempt = 0; attempt < PORT_ATTEMPTS; attempt++) {
-		if (flow_reserve(key, flow, &reply))
-			return flow_commit(key, flow, &reply);
-		flow->source_port = other_source_port();
-	}
-	return REASON_DROP_NO_SOURCE_PORT;
-}
-
-/* Gives a flow another source port, by its reply: the client's next SYN finds it. */
-static __noinline int flow_move(const struct packet *packet, const struct flow *flow)
-{
-	struct flow_key forward;
-	struct flow moved;
-
-	twin_key(&packet->tuple, flow, &forward);
-	twin_row(&packet->tuple, flow, &forward, &moved);
-	use(flow_forget(&packet->tuple, flow));
-	moved.source_port = other_source_port();
-	return flow_remember(&forward, &moved);
-}
-
-/* A row that stays spoilt would be in the way for good; its twin brings a good one back. */
-PURE int drop_unstable(const struct packet *packet)
-{
-	flow_delete(&packet->tuple);
-	return drop(0, REASON_DROP_UNSTABLE_ROW);
 }

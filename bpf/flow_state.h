@@ -11,13 +11,14 @@
  * The client has answered the backend: both rows go where a flood of new flows cannot evict them. Those in half_open
  * stay until others need the room: deleted, they would be missed by a reader that looked into `flows` a moment ago.
  */
-static __noinline int flow_promote(const struct flow_key *key, const struct flow *flow)
+static __noinline int flow_promote(const struct flow_key *key, struct flow *flow)
 {
 	struct flow_key reply;
 	struct flow row;
 
 	if (!key || !flow)
 		return done();
+	flow->state |= FLOW_PROMOTED;
 	twin_key(key, flow, &reply);
 	twin_row(key, flow, &reply, &row);
 	/* refused, the flow stays where it is and the next packet tries again */
@@ -71,13 +72,6 @@ PURE bool flow_is_due(const struct packet *packet, const struct flow *flow, __u3
 PURE struct flow *live_row(const struct flow_key *key, bool tentative)
 {
 	return tentative ? bpf_map_lookup_elem(&half_open, key) : bpf_map_lookup_elem(&flows, key);
-}
-
-/* After an eviction the key of a twin may have become another flow's. */
-PURE bool is_twin_of(const struct flow *row, const struct flow_key *key)
-{
-	return same_address(&row->source, &key->destination) && same_address(&row->destination, &key->source) &&
-	       row->source_port == key->destination_port && row->destination_port == key->source_port;
 }
 
 /* The client answered the backend's answer: a TCP ACK after its SYN-ACK, a second datagram after the first

@@ -9,7 +9,8 @@ enum found {
 	NONE,
 	UNSTABLE,	/* it changed twice while it was read */
 	TENTATIVE,	/* a flow in half_open */
-	EXPIRED,	/* a flow whose time is over */
+	EXPIRED,	/* a flow whose time is over, in `flows` */
+	LAPSED,		/* one in half_open */
 	NOT_OURS,	/* neither a flow nor a service address */
 	UNDEFINED_PORT, /* a clusterIP, but none of its ports */
 };

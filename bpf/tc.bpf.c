@@ -42,10 +42,11 @@ static __noinline int translate(struct __sk_buff *skb, const struct packet *pack
 	return send_on(skb, packet, flow);
 }
 
-/* No flow yet. `flow` is room for a new one, all zero. */
-PURE int begin(struct __sk_buff *skb, const struct packet *packet, struct flow *flow)
+/* No flow yet, or with `again` one that is over. `flow` is room for a new one, all zero. */
+PURE int begin(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, bool again)
 {
-	int reason = choose(packet, flow), refusal;
+	int reason = choose(packet, flow), refusal = 0;
+	bool remembered = again && flow_replace(&packet->tuple, is_connected(reason) ? flow : NULL);
 
 	if (!reason)
 		return TC_ACT_UNSPEC;
@@ -53,7 +54,8 @@ PURE int begin(struct __sk_buff *skb, const struct packet *packet, struct flow *
 		return drop(flow->service_port, reason);
 	if (!is_connected(reason))
 		return reject(skb, packet, flow->service_port, reason);
-	refusal = flow_remember(&packet->tuple, flow);
+	if (!remembered)
+		refusal = flow_remember(&packet->tuple, flow);
 	if (refusal)
 		return drop(flow->service_port, refusal);
 	count(flow->service_port, reason);
@@ -110,6 +112,7 @@ int from_pod(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 	struct flow flow = {};
+	bool again = false;
 	__u32 age = 0;
 	int found;
 
@@ -124,12 +127,12 @@ int from_pod(struct __sk_buff *skb)
 		return drop_unstable(&packet);
 	if (found == NOT_OURS)
 		return TC_ACT_UNSPEC;
-	if (goes_on(&packet, &flow, found, age))
+	if (goes_on(&packet, &flow, found, age, &again))
 		return translate(skb, &packet, &flow);
 	if (!may_begin(&packet))
 		return TC_ACT_UNSPEC;
 	__builtin_memset(&flow, 0, sizeof(flow));
-	return begin(skb, &packet, &flow);
+	return begin(skb, &packet, &flow, again);
 }
 
 SEC("tc")
@@ -147,11 +150,11 @@ int to_pod(struct __sk_buff *skb)
 			return found;
 	}
 	found = flow_find(&packet.tuple, &flow, IN_FLOWS | IN_HALF_OPEN, &age);
-	if (found == NONE || found == EXPIRED)
+	if (found == NONE || found == EXPIRED || found == LAPSED)
 		return TC_ACT_UNSPEC;
 	if (found == UNSTABLE)
 		return drop_unstable(&packet);
-	if (found == TENTATIVE && is_anothers_answer(&packet, &flow)) {
+	if (is_anothers_answer(&packet, &flow)) {
 		use(flow_move(&packet, &flow));
 		return TC_ACT_UNSPEC;
 	}

@@ -161,6 +161,7 @@ enum flow_state {
 	FLOW_CLIENT_FIN = 1 << 1,
 	FLOW_BACKEND_FIN = 1 << 2,
 	FLOW_RESET = 1 << 3,
+	FLOW_PROMOTED = 1 << 4, /* it came from half_open, where a copy may still stand */
 };
 
 /* What the tuple of the key becomes. Two rows, twins, make a flow: the rewritten tuple turned around is the other key. */

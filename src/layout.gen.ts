@@ -667,6 +667,7 @@ export const flowState = {
   client_fin: 2,
   backend_fin: 4,
   reset: 8,
+  promoted: 16,
 } as const;
 
 const flowStateNames: Readonly<Record<number, string>> = {
@@ -674,6 +675,7 @@ const flowStateNames: Readonly<Record<number, string>> = {
   [2]: 'client_fin',
   [4]: 'backend_fin',
   [8]: 'reset',
+  [16]: 'promoted',
 };
 
 /** 'unknown_N' for a number that is not in enum flow_state. */
@@ -996,4 +998,4 @@ export const maps: {
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = '1d5615d8';
+export const layoutHash = 'bce24e7d';

@@ -55,10 +55,15 @@ function flowItem({ tables, nowSeconds }: Reading, key: string, value: string, h
     becomes: tuple(to),
     reply: (to.flags & flowFlag.reply) !== 0,
     hairpin: (to.flags & flowFlag.hairpin) !== 0,
-    halfOpen,
-    state: Object.entries(flowState).flatMap(([name, bit]) => (to.state & bit ? [name] : [])),
+    halfOpen: halfOpen || (to.state & flowState.replied) === 0,
+    state: stateNames(to.state),
     idleSeconds: Math.max(0, nowSeconds - to.seen),
   };
+}
+
+/** Where a row stood before is the programs' own business. */
+function stateNames(state: number): string[] {
+  return Object.entries(flowState).flatMap(([name, bit]) => (state & bit && name !== 'promoted' ? [name] : []));
 }
 
 export function affinityItems({ tables, affinity: rows, nowSeconds }: Reading): AffinityItem[] {

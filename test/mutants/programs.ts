@@ -35,11 +35,6 @@ export const programs: readonly Mutant[] = [
       'twin->hook = flow->flags & FLOW_HAIRPIN ? key->hook : ((key->hook - 1) ^ 1) + 1;',
       'twin->hook = key->hook;',
     ],
-    [
-      'a second flow over one backend takes the way back of the first',
-      'if (!reply_key_is_taken(&reply, key)) {',
-      'flow_delete(&reply);\n\t\tif (true) {',
-    ],
   ]),
   ...faults('bpf/tc.bpf.c', packets, [
     [
@@ -55,13 +50,13 @@ export const programs: readonly Mutant[] = [
     ],
     [
       'TCP that did not begin here is taken for a beginning',
-      'found == NOT_OURS || (found == NONE && is_tcp(&packet) && !is_tcp_start(&packet))',
-      'found == NOT_OURS',
+      'return !is_tcp(packet) || is_tcp_start(packet);',
+      'return packet;',
     ],
     [
       'a UDP flow stays with a backend that left',
-      'is_tcp_start(packet) : age > 0',
-      'is_tcp_start(packet) : age > 9999',
+      '!is_tcp_start(packet) : !age)',
+      '!is_tcp_start(packet) : age < 9999)',
     ],
     [
       'what nobody translated leaves the node',
@@ -109,8 +104,26 @@ export const programs: readonly Mutant[] = [
     ['a key that is too long reaches the kernel', 'if (size == want)', 'if (size >= want)'],
   ]),
   ...faults('bpf/flow.h', packets, [
-    ['no hint of the row for the way back', 'flow_hint_set(&reply);', ''],
-    ['no hint of the row for the way there', 'flow_hint_set(key);', ''],
+    ['no hint of the row for the way back', 'flow_hint_set(reply);', ''],
+    ['no hint of the row for the way there', 'flow_hint_set(forward);', ''],
+    [
+      'what got no answer in the rows of an older flow stays as long as an established one',
+      'else if (tentative || !(flow->state & FLOW_REPLIED))',
+      'else if (tentative)',
+    ],
+    [
+      'a flow that is over takes the way back of another with it',
+      'if (other && is_twin_of(other, key))\n\t\tbpf_map_delete_elem(&flows, &twin);',
+      'if (other)\n\t\tbpf_map_delete_elem(&flows, &twin);',
+    ],
+  ]),
+  ...faults('bpf/flow_begin.h', packets, [
+    [
+      'a second flow over one backend takes the way back of the first',
+      'if (!reply_key_is_taken(&reply, key)) {',
+      'flow_delete(&reply);\n\t\tif (true) {',
+    ],
+    ['a port used again leaves the way back of the connection before', 'bpf_map_delete_elem(&flows, &before);', ''],
   ]),
   ...faults('bpf/flow_state.h', packets, [
     ['the way a bridge took is never learnt', 'if (is_zero_mac(twin->next_hop))', 'if (!twin)'],
