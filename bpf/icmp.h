@@ -13,27 +13,12 @@
  * and redirects: the client would learn that the Service is its neighbour.
  */
 
-#define ICMP_UNREACHABLE 3
-#define ICMP_TIME_EXCEEDED 11
-#define ICMP_PARAMETER_PROBLEM 12
-#define ICMPV6_UNREACHABLE 1
-#define ICMPV6_TOO_BIG 2
-#define ICMPV6_TIME_EXCEEDED 3
-#define ICMPV6_PARAMETER_PROBLEM 4
-
 struct icmp_header {
 	__u8 type;
 	__u8 code;
 	__be16 check;
 	__be32 rest; /* the MTU, in messages that tell one */
 };
-
-PURE bool is_icmp_error(const struct packet *packet, __u8 type)
-{
-	if (packet->ipv6)
-		return type >= ICMPV6_UNREACHABLE && type <= ICMPV6_PARAMETER_PROBLEM;
-	return type == ICMP_UNREACHABLE || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
-}
 
 PURE long parse_quote_ipv4(struct __sk_buff *skb, struct packet *quote)
 {
@@ -169,7 +154,7 @@ enum error {
 };
 
 /*
- * Of what parse_odd() called ODD_ICMP. `flow`: room for the row that the error belongs to; its flags say how it leaves.
+ * Of what parse_odd() called ODD_ERROR. `flow`: room for the row that the error belongs to; its flags say how it leaves.
  * The envelope then has the row's destination, and the row's source only if the error came from the very address that
  * the row is for: an error of a router in between stays that router's.
  */
@@ -179,11 +164,9 @@ static __noinline int translate_error(struct __sk_buff *skb, const struct packet
 	const struct address *source;
 	__u32 age = 0;
 	__s64 sum = 0;
-	__u8 type;
 	int found;
 
-	if (!packet || !flow || bpf_skb_load_bytes(skb, packet->l4, &type, sizeof(type)) ||
-	    !is_icmp_error(packet, type) || parse_quote(skb, packet, &quote) ||
+	if (!packet || !flow || parse_quote(skb, packet, &quote) ||
 	    !same_address(&packet->tuple.destination, &quote.tuple.destination))
 		return ERROR_ALONE;
 	found = flow_find(&quote.tuple, flow, IN_FLOWS | IN_HALF_OPEN, &age);

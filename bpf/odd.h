@@ -72,9 +72,29 @@ static __noinline int walk_extensions(struct __sk_buff *skb, struct packet *pack
 	return -1;
 }
 
+#define ICMP_UNREACHABLE 3
+#define ICMP_TIME_EXCEEDED 11
+#define ICMP_PARAMETER_PROBLEM 12
+#define ICMPV6_UNREACHABLE 1
+#define ICMPV6_TOO_BIG 2
+#define ICMPV6_TIME_EXCEEDED 3
+#define ICMPV6_PARAMETER_PROBLEM 4
+
+/* Errors that are translated. */
+PURE bool is_icmp_error(struct __sk_buff *skb, const struct packet *packet)
+{
+	__u8 type;
+
+	if (packet->piece || bpf_skb_load_bytes(skb, packet->l4, &type, sizeof(type)))
+		return false;
+	if (packet->ipv6)
+		return type >= ICMPV6_UNREACHABLE && type <= ICMPV6_PARAMETER_PROBLEM;
+	return type == ICMP_UNREACHABLE || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
+}
+
 enum odd {
 	ODD_TUPLE,	   /* `packet` has its tuple: it goes on as any other */
-	ODD_ICMP,	   /* whole; translate_error() knows more */
+	ODD_ERROR,	   /* an ICMP error, whole; translate_error() knows whether it is about a flow of ours */
 	ODD_ALONE,	   /* not ours */
 	ODD_UNKNOWN_PIECE, /* a later piece of TCP or UDP, and no first one of ours was seen */
 };
@@ -90,7 +110,7 @@ static __noinline int parse_odd(struct __sk_buff *skb, struct packet *packet)
 	if (!packet || (packet->ipv6 && walk_extensions(skb, packet)))
 		return ODD_ALONE;
 	if (packet->tuple.protocol == (packet->ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
-		return packet->piece ? ODD_ALONE : ODD_ICMP;
+		return is_icmp_error(skb, packet) ? ODD_ERROR : ODD_ALONE;
 	if (packet->tuple.protocol != IPPROTO_TCP && packet->tuple.protocol != IPPROTO_UDP)
 		return ODD_ALONE;
 	if (packet->piece == LATER_PIECE)

@@ -90,7 +90,7 @@ static __noinline int odd_at_pod(struct __sk_buff *skb, struct packet *packet, s
 	switch (parse_odd(skb, packet)) {
 	case ODD_TUPLE:
 		return GOES_ON;
-	case ODD_ICMP:
+	case ODD_ERROR:
 		switch (translate_error(skb, packet, flow)) {
 		case ERROR_TRANSLATED:
 			return send_on(skb, packet, flow);
