@@ -17,6 +17,9 @@ import { hasOtherRows, isOtherNode, makeWorld, ownNode } from './own-node.ts';
 import type { PlanOptions, World } from './plan/plan.ts';
 import { makeReport, type Report } from './report.ts';
 
+/** How often removed UDP backends are looked after, while there are any. */
+const REVIEW_SECONDS = 60;
+
 export interface AgentOptions {
   readonly datapath: Datapath;
   readonly log: Logger;
@@ -104,6 +107,7 @@ class Agent {
     this.#alarm.every(this.#options.auditSeconds * 1000, () => {
       this.#auditDue = true;
     });
+    this.#alarm.every(REVIEW_SECONDS * 1000, () => this.#keeper.review());
     while (!this.#signal.aborted) {
       await this.#turn();
       await this.#alarm.wait();
@@ -196,7 +200,7 @@ class Agent {
     if (this.#parsed === undefined) return;
     const world = this.#makeWorld(this.#parsed);
     const scope = this.#world === undefined || isOtherNode(this.#world, world) ? 'all' : this.#dirty;
-    const isSame = this.#world !== undefined && !hasOtherRows(this.#world, world);
+    const isSame = this.#world !== undefined && !hasOtherRows(this.#world, world) && !this.#keeper.isDue;
     if (scope !== 'all' && scope.size === 0 && isSame) return;
     const isFirst = this.#world === undefined;
     const begun = performance.now();
@@ -215,7 +219,7 @@ class Agent {
     if (pass.failed.length < this.#refused) this.#alarm.calm(); // it gets better: no need for patience
     this.#refused = pass.failed.length;
     if (first) this.#retry(`${pass.failed.length} rows were refused`, first.error);
-    if (this.#podsAtTc() !== world.podsAtTc) this.#alarm.ring();
+    if (this.#podsAtTc() !== world.podsAtTc || this.#keeper.isDue) this.#alarm.ring();
   }
 
   #makeWorld(parsed: Parsed): World {

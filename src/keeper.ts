@@ -25,6 +25,7 @@ import {
   type World,
 } from './plan/plan.ts';
 import { byTable, emptyTables, type Step, type TableName, tableNames } from './plan/tables.ts';
+import { makeUdpKeeper } from './udp-keeper.ts';
 
 /** What one pass did. */
 export interface Pass {
@@ -59,6 +60,10 @@ export interface Keeper {
   reread(): Promise<void>;
   /** The steps that would repair the kernel; to be asked after `reread`. */
   drift(world: World, options: PlanOptions): readonly Step[];
+  /** A pass is due although no object changed: over no Services, if there is nothing else. */
+  readonly isDue: boolean;
+  /** Now and then: looks again, in the next pass, whether UDP flows still point at backends that were removed. */
+  review(): void;
 }
 
 const UNLIMITED: Capacity = byTable(() => Number.MAX_SAFE_INTEGER);
@@ -72,11 +77,18 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
   let graceWanted = false;
   /** What a person asked for decides once; afterwards maps only grow. */
   let asked: Partial<Sizes> = sizes;
+  const udp = makeUdpKeeper(log);
 
-  async function pass(world: World, scope: Scope, options: PlanOptions): Promise<Pass> {
+  async function pass(wanted: World, scope: Scope, options: PlanOptions): Promise<Pass> {
     const { generation } = datapath;
-    if (generation === undefined) return await replace(world, options, {});
+    if (generation === undefined) {
+      const first = await replace(udp.withRemovals(wanted), options, {});
+      if (held && datapath.generation) await udp.note(wanted, held, scope, datapath.generation.state, options);
+      return first;
+    }
     const known = held ?? (await read(generation));
+    await udp.note(wanted, known, scope, generation.state, options);
+    const world = udp.withRemovals(wanted);
     let plan = makePlan(world, known, held === undefined ? 'all' : scope, generation.sizes, options);
     held = known;
     if (!plan.fits && grace) {
@@ -87,13 +99,14 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
     const settled = datapath.isCurrent(chooseSizes(defaultSizes, generation.sizes, asked, {}));
     if (!settled && !options.holdDeletes) return await replace(world, options, {});
     asked = settled ? {} : asked;
-    return await run(generation, known, plan);
+    return await run(generation, known, world, plan);
   }
 
-  async function run(generation: Generation, known: Inventory, plan: Plan): Promise<Pass> {
+  async function run(generation: Generation, known: Inventory, world: World, plan: Plan): Promise<Pass> {
     const { confirmed, failed } = await apply(plan.steps, writer(generation.tables), signal);
     confirm(known, confirmed);
     await forgetCounters(generation.state.counters, idsDeleted(confirmed));
+    await udp.endSockets(world, known, generation.state);
     if (plan.frees) wantGrace();
     return { rows: confirmed.length, failed, problems: plan.problems };
   }
@@ -180,11 +193,16 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
     async reread() {
       const { generation } = datapath;
       held = generation && (await read(generation));
+      udp.mistrust();
     },
     drift(world, options) {
       const { generation } = datapath;
-      return held && generation ? makePlan(world, held, 'all', generation.sizes, options).steps : [];
+      return held && generation ? makePlan(udp.withRemovals(world), held, 'all', generation.sizes, options).steps : [];
     },
+    get isDue() {
+      return udp.isDue;
+    },
+    review: () => udp.review(),
   };
 }
 

@@ -26,6 +26,9 @@ export function readObjects(directory: string = fileURLToPath(new URL('../../bui
   return { tc: read('tc'), wire: read('wire'), connect: read('connect') };
 }
 
+/** For so long a UDP flow may be idle. */
+export const UDP_SECONDS = 180;
+
 /** The read-only settings of the programs, as hex. Timeouts are the kernel's own conntrack defaults where it has one. */
 export function encodeConfig(hostNetnsCookie: bigint): string {
   return config.encode({
@@ -34,7 +37,7 @@ export function encodeConfig(hostNetnsCookie: bigint): string {
     tcpHalfClosedSeconds: 3600,
     tcpClosingSeconds: 30,
     halfOpenSeconds: 60,
-    udpSeconds: 180,
+    udpSeconds: UDP_SECONDS,
     fibSource: 1,
   });
 }
