@@ -12,6 +12,7 @@
  */
 import process from 'node:process';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command, Plan, Reply, Tally } from './traffic.ts';
 import { type Conversation, open, type Target } from './transaction.ts';
 
@@ -42,6 +43,7 @@ async function serve(plan: Plan, nth: number, tally: Tally): Promise<void> {
   const target: Target = plan.sourcePort === undefined ? plan : { ...plan, sourcePort: plan.sourcePort + nth };
   let conversation: Conversation | undefined;
   for (let i = 0; i < (plan.questions ?? 1); i++) {
+    if (i > 0 && plan.pause) await sleep(plan.pause);
     const began = performance.now();
     tally.asked += 1;
     try {

@@ -10,7 +10,7 @@ import { readSettledTables } from '../../src/kernel/tables.ts';
 import { defaultRanges } from '../../src/kube/allocate.ts';
 import { readManifests } from '../../src/kube/manifests.ts';
 import { parse } from '../../src/kube/parse.ts';
-import { frontend, u32 } from '../../src/layout.gen.ts';
+import { frontend, switches, u32 } from '../../src/layout.gen.ts';
 import { parseCidr } from '../../src/model/address.ts';
 import { makeWorld, ownNode } from '../../src/own-node.ts';
 import { checkOf } from '../../src/plan/check.ts';
@@ -56,12 +56,17 @@ function idsOf(things: Readonly<Record<string, { readonly info: { readonly id: n
 /**
  * What a look-up of each row gives, whatever segments the pools happen to be in: 'table key' → all bytes of the row with
  * the pools' own bytes in place of where they are. A check word that is wrong, or a slot that is not there, is said
- * there too, and so is equal to nothing.
+ * there too, and so is equal to nothing. Removed backends are left out: they are what was, not what is wanted.
  */
 export function lookups(tables: Tables): Map<string, string> {
   const found = new Map<string, string>();
   for (const table of ['names', 'source_ranges', ...nodeTableNames] as const) {
+    if (table === 'removed_backends' || table === 'switches') continue;
     for (const [key, value] of tables[table]) found.set(`${table} ${key}`, value);
+  }
+  for (const [key, value] of tables.switches) {
+    const { hasRemovedBackends: _, ...rest } = switches.decode(value);
+    found.set(`switches ${key}`, JSON.stringify(rest));
   }
   for (const [key, value] of tables.frontends) found.set(`frontends ${key}`, frontendLookup(tables, key, value));
   return found;

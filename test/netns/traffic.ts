@@ -15,6 +15,8 @@ export interface Plan extends Target {
   readonly count?: number;
   /** How many questions over each socket, one after the other. Default 1. */
   readonly questions?: number;
+  /** Milliseconds from an answer, or a failure, to the next question. Default 0. */
+  readonly pause?: number;
   /** How many sockets at a time. Default 1. */
   readonly concurrency?: number;
   /** Of a stream: sockets opened each second. Default 100. */
