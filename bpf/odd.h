@@ -50,6 +50,8 @@ static __noinline int walk_extensions(struct __sk_buff *skb, struct packet *pack
 
 	if (!packet)
 		return -1;
+		/* rolled up, it would be entered in the middle, which the verifier of 6.1 takes for an endless one */
+#pragma unroll
 	for (int i = 0; i <= MAX_EXTENSIONS; i++) {
 		__u8 protocol = packet->tuple.protocol;
 
