@@ -10,7 +10,7 @@
  * What a packet to this destination asks for: an exact service address goes before a NodePort at the same address, and
  * only of clusterIPs all ports are ours. FOUND: `frontend` is its row. UNDEFINED_PORT: `frontend` is the address's row.
  */
-static __noinline int frontend_of(const struct flow_key *tuple, struct frontend *frontend)
+__noinline int frontend_of(const struct flow_key *tuple, struct frontend *frontend)
 {
 	struct frontend_key key = {};
 	struct address any;
@@ -110,7 +110,7 @@ PURE int choose_service(const struct packet *packet, const struct frontend *fron
  * What to do with a packet that begins something: 0 if it is not ours, else the reason that says it. With
  * REASON_CONNECTED_... `flow`, which is all zero before, tells what the packet becomes.
  */
-static __noinline int choose(const struct packet *packet, struct flow *flow)
+__noinline int choose(const struct packet *packet, struct flow *flow)
 {
 	struct frontend frontend = {};
 
@@ -157,7 +157,7 @@ PURE bool backend_left(const struct packet *packet, const struct flow *flow)
  * Must this packet choose anew, although a row exists? A SYN whose row is closing or whose backend left the pool (the
  * source port is used again); a datagram whose backend no longer serves.
  */
-static __noinline int is_stale(const struct packet *packet, const struct flow *flow)
+__noinline int is_stale(const struct packet *packet, const struct flow *flow)
 {
 	if (!packet || !flow || flow->flags & FLOW_REPLY)
 		return false;

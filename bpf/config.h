@@ -40,6 +40,10 @@ PURE __u32 seconds_since(__u32 stamp)
 }
 
 /*
+ * What is not inlined and called from several places is global, so that the verifier looks at it once and not anew for each way to it: from_pod took it
+ * 467,000 instructions with static functions, and 30,000 so. The price: a pointer may be NULL, a number is the only result, and on
+ * 6.1 what an argument points at is no key and no value of a map, so it is copied to the stack first.
+ *
  * For functions without a result. clang leaves in the register of a result that is constant, or that nobody uses, what
  * happens to be there, and the verifier refuses a pointer to the stack: `return done();` and `use(call())`.
  */

@@ -139,6 +139,8 @@ static __noinline int flow_move(const struct packet *packet, const struct flow *
 	struct flow_key forward;
 	struct flow moved;
 
+	if (!packet || !flow)
+		return done();
 	twin_key(&packet->tuple, flow, &forward);
 	twin_row(&packet->tuple, flow, &forward, &moved);
 	use(flow_forget(&packet->tuple, flow));

@@ -11,19 +11,21 @@
  * The client has answered the backend: both rows go where a flood of new flows cannot evict them. Those in half_open
  * stay until others need the room: deleted, they would be missed by a reader that looked into `flows` a moment ago.
  */
-static __noinline int flow_promote(const struct flow_key *key, struct flow *flow)
+__noinline int flow_promote(const struct flow_key *of, const struct flow *flow)
 {
-	struct flow_key reply;
-	struct flow row;
+	struct flow_key key, reply;
+	struct flow row, back;
 
-	if (!key || !flow)
+	if (!of || !flow)
 		return done();
-	flow->state |= FLOW_PROMOTED;
-	twin_key(key, flow, &reply);
-	twin_row(key, flow, &reply, &row);
+	key = *of;
+	row = *flow;
+	row.state |= FLOW_PROMOTED;
+	twin_key(&key, &row, &reply);
+	twin_row(&key, &row, &reply, &back);
 	/* refused, the flow stays where it is and the next packet tries again */
-	if (!bpf_map_update_elem(&flows, &reply, &row, BPF_ANY))
-		bpf_map_update_elem(&flows, key, flow, BPF_ANY);
+	if (!bpf_map_update_elem(&flows, &reply, &back, BPF_ANY))
+		bpf_map_update_elem(&flows, &key, &row, BPF_ANY);
 	return done();
 }
 
@@ -93,38 +95,39 @@ PURE bool is_anothers_answer(const struct packet *packet, const struct flow *flo
 }
 
 /* The bookkeeping of a packet that is due. `source_mac`: of a reply to a pod, where it came from. */
-static __noinline int flow_touch(const struct packet *packet, const struct flow *flow, bool tentative, __u64 source_mac)
+__noinline int flow_touch(const struct packet *packet, const struct flow *flow, bool tentative, __u64 source_mac)
 {
-	struct flow_key other;
+	struct flow_key key, other;
 	struct flow *row, *twin;
 	__u8 news;
 
 	if (!packet || !flow)
 		return done();
 	news = news_of(packet, flow);
-	twin_key(&packet->tuple, flow, &other);
-	flow_hint_set(&packet->tuple);
+	key = packet->tuple;
+	twin_key(&key, flow, &other);
+	flow_hint_set(&key);
 	flow_hint_set(&other);
 	twin = live_row(&other, tentative);
 	if (!twin) { /* evicted alone: the way back would be lost */
 		struct flow lost;
 
-		twin_row(&packet->tuple, flow, &other, &lost);
+		twin_row(&key, flow, &other, &lost);
 		lost.state |= news;
 		if (tentative)
 			bpf_map_update_elem(&half_open, &other, &lost, BPF_NOEXIST);
 		else
 			bpf_map_update_elem(&flows, &other, &lost, BPF_NOEXIST);
 	}
-	row = live_row(&packet->tuple, tentative);
+	row = live_row(&key, tentative);
 	if (!row)
 		return done();
 	row->state |= news;
 	row->seen = now_seconds();
 	if (!twin)
 		return done();
-	if (!is_twin_of(twin, &packet->tuple)) {
-		flow_delete(&packet->tuple); /* the way back is another flow's: this one is over */
+	if (!is_twin_of(twin, &key)) {
+		flow_delete(&key); /* the way back is another flow's: this one is over */
 		return done();
 	}
 	twin->state |= news;
@@ -140,7 +143,7 @@ static __noinline int flow_touch(const struct packet *packet, const struct flow 
 	} else if (!is_tcp(packet) && !is_zero_mac(row->next_hop) && seconds_since(twin->seen) > NEXT_HOP_SECONDS) {
 		__u8 unknown[ETH_ALEN] = {};
 
-		set_next_hop(&packet->tuple, row, unknown);
+		set_next_hop(&key, row, unknown);
 	}
 	return done();
 }

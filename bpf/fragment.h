@@ -20,7 +20,7 @@ PURE void fragment_key_of(const struct packet *packet, struct fragment_key *key)
 }
 
 /* Of a first piece that is translated, by the addresses that it came with. */
-static __noinline int fragment_remember(const struct packet *packet)
+__noinline int fragment_remember(const struct packet *packet)
 {
 	struct fragment_key key = {};
 	struct fragment ports = {};

@@ -158,7 +158,7 @@ enum error {
  * The envelope then has the row's destination, and the row's source only if the error came from the very address that
  * the row is for: an error of a router in between stays that router's.
  */
-static __noinline int translate_error(struct __sk_buff *skb, const struct packet *packet, struct flow *flow)
+__noinline int translate_error(struct __sk_buff *skb, const struct packet *packet, struct flow *flow)
 {
 	struct packet quote = {};
 	const struct address *source;

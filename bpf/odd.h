@@ -102,7 +102,7 @@ enum odd {
 };
 
 /* Of what parse_transport() found ODD. */
-static __noinline int parse_odd(struct __sk_buff *skb, struct packet *packet)
+__noinline int parse_odd(struct __sk_buff *skb, struct packet *packet)
 {
 	struct ports {
 		__be16 source;

@@ -27,7 +27,7 @@ PURE int backend_compare(const struct backend *a, const struct backend *b)
 }
 
 /* Binary search; 2^20 backends in one pool at most. */
-static __noinline int pool_contains(__u32 start, __u32 count, const struct backend *wanted)
+__noinline int pool_contains(__u32 start, __u32 count, const struct backend *wanted)
 {
 	__u32 low = 0, high = count;
 
@@ -84,8 +84,7 @@ PURE bool pool_pick(struct segment pool, struct backend *backend)
  * Chooses for a new connection: the backend this client had, if affinity asks for it, it is still in the pool
  * and not too long ago; else any. `client`: NULL where the source is not known or does not matter.
  */
-static __noinline int choose_backend(const struct frontend *frontend, const struct address *client,
-				     struct backend *backend)
+__noinline int choose_backend(const struct frontend *frontend, const struct address *client, struct backend *backend)
 {
 	struct affinity_key key = {};
 	struct affinity fresh = {};

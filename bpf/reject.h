@@ -225,7 +225,7 @@ PURE bool begin_answer(struct __sk_buff *skb, const struct packet *packet, __u32
 }
 
 /* Nobody answers, and the client is told. Counts `reason`. */
-static __noinline int reject(struct __sk_buff *skb, const struct packet *packet, __u32 service_port, __u32 reason)
+__noinline int reject(struct __sk_buff *skb, const struct packet *packet, __u32 service_port, __u32 reason)
 {
 	if (!packet || (is_tcp(packet) && packet->tcp_flags & TCP_FLAG_RST_BIT)) {
 		count(service_port, reason);

@@ -33,7 +33,7 @@ PURE int send_on(struct __sk_buff *skb, const struct packet *packet, const struc
 }
 
 /* Rewrites a packet of a flow and sends it on its way. */
-static __noinline int translate(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
+__noinline int translate(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
 {
 	if (!packet || !flow)
 		return TC_ACT_SHOT;
@@ -81,7 +81,7 @@ PURE int find_from_pod(const struct packet *packet, struct flow *flow, __u32 *ag
 #define GOES_ON TC_ACT_OK /* as any other packet; no verdict of ours */
 
 /* Of what parse_transport() found ODD: a verdict, or GOES_ON with `packet` complete. `flow`: room for one. */
-static __noinline int odd_at_pod(struct __sk_buff *skb, struct packet *packet, struct flow *flow)
+__noinline int odd_at_pod(struct __sk_buff *skb, struct packet *packet, struct flow *flow)
 {
 	struct frontend frontend = {};
 
