@@ -71,6 +71,22 @@ for (const [name, text] of [
   test(`readDocuments() survives ${name}`, async (t) => t.is((await read(text)).failures.length, 1));
 }
 
+for (const [name, text, lines] of [
+  ['of one chunk with a directive', `%YAML 1.2\n---\n${service('a')}---\n# b\n${service('b')}---\nx: 1\n`, [2, 6, 11]],
+  [
+    'each with its directive',
+    `%YAML 1.2\n---\n${service('a')}...\n---\n${service('b')}...\n%YAML 1.2\n---\nx: 1\n`,
+    [2, 7, 13],
+  ],
+  ['after an end mark alone', `${service('a')}...\n${service('b')}...\nx: 1\n`, [1, 5, 9]],
+] as const) {
+  test(`readDocuments() tells the line of documents ${name}`, async (t) => {
+    const { chunks } = await readDocuments(text, new Map());
+    const found = chunks.flatMap(({ line, content }) => content.readings.map((reading) => line + reading.line - 1));
+    t.deepEqual(found, [...lines]);
+  });
+}
+
 test('readDocuments() of a key that occurs twice takes the later one, and says where', async (t) => {
   const text = `${service('a')}---\napiVersion: v1\nkind: Service\nmetadata: {name: b}\nmetadata: {name: c}\n`;
   const { chunks } = await readDocuments(text, new Map());

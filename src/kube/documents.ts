@@ -10,11 +10,17 @@ export interface Chunk {
 
 /** Lines here count from the start of the chunk, so that a chunk that only moved is the same. */
 export interface ChunkContent {
-  readonly readings: readonly Reading[];
+  readonly readings: readonly DocumentReading[];
   /** A key that occurs twice: the later one counts. */
   readonly repeated: readonly Place[];
   /** Where and why the chunk cannot be read; null: it can. */
   readonly failure: (Place & { readonly message: string }) | null;
+}
+
+/** What one document holds; a chunk may have several of them. */
+export interface DocumentReading extends Reading {
+  /** Where the document begins. */
+  readonly line: number;
 }
 
 export interface Place {
@@ -64,7 +70,11 @@ export function objectsOf(chunks: readonly Chunk[]): KubeObject[] {
 function readChunk(text: string): ChunkContent {
   if (/^(?:---)?\s*[{[]/.test(text)) {
     try {
-      return { readings: [readObjects(JSON.parse(text.replace(/^---/, '')))], repeated: [], failure: null };
+      return {
+        readings: [{ ...readObjects(JSON.parse(text.replace(/^---/, ''))), line: 1 }],
+        repeated: [],
+        failure: null,
+      };
     } catch {
       // not JSON: YAML's flow style looks alike
     }
@@ -74,7 +84,7 @@ function readChunk(text: string): ChunkContent {
     const { line, col } = lines.linePos(position);
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
-  const readings: Reading[] = [];
+  const readings: DocumentReading[] = [];
   const repeated: Place[] = [];
   try {
     const options = { lineCounter: lines, prettyErrors: false, logLevel: 'error', merge: true } as const;
@@ -85,7 +95,7 @@ function readChunk(text: string): ChunkContent {
         return { readings, repeated, failure: { ...placeOf(fatal.pos[0]), message: fatal.message + hintOn(text) } };
       }
       repeated.push(...document.errors.map(({ pos }) => placeOf(pos[0])));
-      readings.push(readObjects(document.toJS()));
+      readings.push({ ...readObjects(document.toJS()), line: placeOf(document.range[0]).line });
     }
     return { readings, repeated, failure: null };
   } catch (error) {

@@ -125,14 +125,15 @@ function lostFault(text: string, chunks: readonly Chunk[], last: ManifestFile): 
 function problemsOf(name: string, { line, content }: Chunk): Problem[] {
   const problems: Problem[] = [];
   for (const reading of content.readings) {
+    const at = line + reading.line - 1;
     const known = new Set([...reading.objects.map(objectKey), ...reading.refused]);
     for (const problem of reading.problems) {
       const { object, reason } = problem;
       // what has no name of its own is found by its place only
-      problems.push(known.has(object) ? problem : fileProblem(name, `line ${line}: ${object}: ${reason}`));
+      problems.push(known.has(object) ? problem : fileProblem(name, `line ${at}: ${object}: ${reason}`));
     }
     if (reading.foreign !== null) {
-      problems.push(fileProblem(name, `line ${line}: not a Kubernetes object: ${reading.foreign}`));
+      problems.push(fileProblem(name, `line ${at}: not a Kubernetes object: ${reading.foreign}`));
     }
   }
   for (const { line: within, column } of content.repeated) {
@@ -156,8 +157,8 @@ function entriesOf(chunks: readonly Chunk[], last: ManifestFile, problems: Probl
     problems.push({ object: key, reason: 'its last good state stays in use' });
   };
   for (const { line, content } of chunks) {
-    for (const { objects, refused } of content.readings) {
-      for (const object of objects) entries.push({ object, line });
+    for (const { objects, refused, line: within } of content.readings) {
+      for (const object of objects) entries.push({ object, line: line + within - 1 });
       for (const key of refused) {
         const entry = before.get(key);
         if (entry !== undefined) keep(key, entry);

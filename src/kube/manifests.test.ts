@@ -141,6 +141,14 @@ test('readManifests() what is bad is reported with its place, and its neighbours
   t.regex(found[9] ?? '', /^file j.yaml: line 1: List: items\[0\]: not a Kubernetes object: /);
 });
 
+test('readManifests() tells the lines of a file with a directive', async (t) => {
+  const path = folder(t, { 'a.yaml': `%YAML 1.2\n---\n${service('web', 1)}---\n${service('web', 2)}---\nx: 1\n` });
+  t.deepEqual(problems(await readManifests(path)), [
+    'file a.yaml: line 18: not a Kubernetes object: it has no apiVersion',
+    'Service default/web: it is in a.yaml line 2 and again in a.yaml line 10: the latter is used',
+  ]);
+});
+
 test('readManifests() objects that are not of Kubernetes do not keep the rest from being complete', async (t) => {
   const path = folder(t, { 'values.yaml': 'replicas: 3\n', 'web.yaml': service('web') });
   t.true((await readManifests(path)).synced);
