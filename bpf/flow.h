@@ -216,7 +216,6 @@ PURE __be16 other_source_port(void)
 static __noinline int flow_remember(const struct flow_key *key, struct flow *flow)
 {
 	struct flow_key reply;
-	struct flow row;
 	int attempt;
 
 	if (!key || !flow)
@@ -225,6 +224,9 @@ static __noinline int flow_remember(const struct flow_key *key, struct flow *flo
 	for (attempt = 0; attempt < PORT_ATTEMPTS; attempt++) {
 		twin_key(key, flow, &reply);
 		if (!reply_key_is_taken(&reply, key)) {
+			/* in here it shares its place with another: 6.1 has 512 bytes for to_pod and all it calls */
+			struct flow row;
+
 			twin_row(key, flow, &reply, &row);
 			flow_hint_set(&reply);
 			if (!bpf_map_update_elem(&half_open, &reply, &row, BPF_NOEXIST))
