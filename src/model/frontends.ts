@@ -41,7 +41,7 @@ export interface PortFrontend {
 export interface AddressFrontend {
   readonly kind: 'address';
   readonly address: Address;
-  /** The Service's first port stands for the Service, so that refusals can be counted under its name. */
+  /** The Service's first port that is served stands for it, so that refusals can be counted under its name. */
   readonly port: ServicePort;
 }
 
@@ -75,7 +75,8 @@ export function compileService(
   const frontends: Frontend[] = [];
   const nested = nestedServices(claims, node);
   const addresses = service.clusterIPs.filter((address) => isServed(address, node, reasons));
-  for (const port of servedPorts(service, reasons)) {
+  const ports = servedPorts(service, reasons);
+  for (const port of ports) {
     for (const address of addresses) {
       const owner = ownerOf(claims, claimKey(address, port));
       if (owner === serviceName(service)) frontends.push(compilePort(service, address, port, endpoints, node, nested));
@@ -84,7 +85,7 @@ export function compileService(
   }
   for (const address of addresses) {
     if (ownerOf(claims, claimKey(address)) === serviceName(service)) {
-      frontends.push({ kind: 'address', address, port: first });
+      frontends.push({ kind: 'address', address, port: ports[0] ?? first });
     }
   }
   return { frontends, problems: problemsOf(service, [...reasons, ...nested.reasons()]) };
