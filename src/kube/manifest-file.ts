@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { lstat, open } from 'node:fs/promises';
+import { lstat, open, stat } from 'node:fs/promises';
 import type { Problem } from '../model/service.ts';
 import { type Chunk, type ChunkCache, readDocuments } from './documents.ts';
 import { type KubeObject, objectKey } from './objects.ts';
 
 export interface ManifestEntry {
+  /** `objectKey` */
+  readonly key: string;
   readonly object: KubeObject;
   /** Where its document begins, from 1. */
   readonly line: number;
@@ -46,9 +48,9 @@ export async function readManifestFile(name: string, path: string, before: Manif
     cache: new Map(),
   };
   try {
+    if (last.signature !== '' && signatureOf(await stat(path, { bigint: true })) === last.signature) return last;
     await using file = await open(path);
     const signature = signatureOf(await file.stat({ bigint: true }));
-    if (signature !== '' && signature === last.signature) return last;
     const bytes = await file.readFile();
     const digest = createHash('sha256').update(bytes).digest('hex');
     if (digest === last.digest) return { ...last, signature };
@@ -151,23 +153,23 @@ function problemsOf(name: string, { line, content }: Chunk): Problem[] {
 /** An object that this edit made unusable stays as it last was. One whose name was lost may be any that is missing now. */
 function entriesOf(chunks: readonly Chunk[], last: ManifestFile, problems: Problem[]): readonly ManifestEntry[] {
   const entries: ManifestEntry[] = [];
-  const before = new Map(last.entries.map((entry) => [objectKey(entry.object), entry]));
-  const keep = (key: string, entry: ManifestEntry) => {
+  const before = new Map(last.entries.map((entry) => [entry.key, entry]));
+  const keep = (entry: ManifestEntry) => {
     entries.push(entry);
-    problems.push({ object: key, reason: 'its last good state stays in use' });
+    problems.push({ object: entry.key, reason: 'its last good state stays in use' });
   };
   for (const { line, content } of chunks) {
     for (const { objects, refused, line: within } of content.readings) {
-      for (const object of objects) entries.push({ object, line: line + within - 1 });
+      for (const object of objects) entries.push({ key: objectKey(object), object, line: line + within - 1 });
       for (const key of refused) {
         const entry = before.get(key);
-        if (entry !== undefined) keep(key, entry);
+        if (entry !== undefined) keep(entry);
       }
     }
   }
   if (chunks.some(({ content }) => content.readings.some(({ nameless }) => nameless))) {
-    for (const { object } of entries) before.delete(objectKey(object));
-    for (const [key, entry] of before) keep(key, entry);
+    for (const { key } of entries) before.delete(key);
+    for (const entry of before.values()) keep(entry);
   }
   return entries;
 }
