@@ -70,7 +70,7 @@ PURE bool flow_is_due(const struct packet *packet, const struct flow *flow, __u3
 /* A row as it is in the map now, to be written in place. NULL: evicted. */
 PURE struct flow *live_row(const struct flow_key *key, bool tentative)
 {
-	return tentative ? bpf_map_lookup_elem(&half_open, key) : bpf_map_lookup_elem(&flows, key);
+	return tentative ? find_row(half_open, key) : find_row(flows, key);
 }
 
 /* After an eviction the key of a twin may have become another flow's. */

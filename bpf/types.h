@@ -88,7 +88,7 @@ struct config {
 	__u32 tcp_closing_seconds;
 	__u32 half_open_seconds;
 	__u32 udp_seconds;
-	__u32 zero;
+	__u32 takes_over; /* 1: rows of the maps called ..._before count too */
 };
 
 /* ---- state that outlives a generation: written by the programs ---- */

@@ -14,9 +14,9 @@ import {
 } from '../test/agent.ts';
 import { eventually } from '../test/netns/eventually.ts';
 import { makeSandbox } from '../test/sandbox.ts';
+import { unreliable } from '../test/unreliable.ts';
 import { serviceItems } from './commands/dump-items.ts';
 import type { Reading } from './commands/service-ref.ts';
-import { type Write, writeTo } from './kernel/apply.ts';
 import { currentGeneration, listGenerations, listLinkPins, pinDir } from './kernel/pins.ts';
 import { defaultRanges } from './kube/allocate.ts';
 import { counterKey, frontendKey, reason, switches, u32 } from './layout.gen.ts';
@@ -142,25 +142,30 @@ test.serial('runAgent() keeps grown sizes when it starts again, and takes those 
   }
 });
 
+test.serial(
+  'runAgent() fills both generations that other sizes of state maps take, also when one write in ten fails',
+  async (t) => {
+    const stage = many(20, (i) => `10.1.1.${i}`);
+    const manifests = writeManifest(box, 'resized.json', stage);
+    const { writer, refused } = unreliable();
+    const outcomes: string[][] = [];
+    for (const settings of [{ sizes: { flows: 1024 } }, { sizes: { flows: 2048 }, writer }]) {
+      const agent = start(t, { name: 'resized', manifests, ...settings });
+      await settles(() => assert.ok(agent.messages.some((text) => /rows written for 20/.test(text))));
+      outcomes.push(told(await readPinned(box, 'resized')));
+      await agent.stop();
+    }
+    t.is(outcomes[0]?.length, stage.length / 2);
+    t.deepEqual(outcomes[1], outcomes[0]);
+    t.true(refused() > 4);
+  },
+);
+
 test.serial('runAgent() ends in the same state when one write in ten fails', async (t) => {
   const stages = [many(30, (i) => `10.1.1.${i}`), many(25, (i) => `10.1.2.${i}`), many(28, () => '10.1.3.1')];
   const plain = writeManifest(box, 'plain.json', []);
   const failing = writeManifest(box, 'failing.json', []);
-  let rows = 0;
-  let refused = 0;
-  const writer = (maps: Parameters<typeof writeTo>[0]): Write => {
-    const write = writeTo(maps);
-    return (batch) => {
-      const index = batch.steps.findIndex(() => {
-        rows += 1;
-        return rows % 10 === 0;
-      });
-      if (index < 0) return write(batch);
-      refused += 1;
-      const { done, error } = write({ ...batch, steps: batch.steps.slice(0, index) });
-      return { done, error: error ?? new Error('one in ten') };
-    };
-  };
+  const { writer, refused } = unreliable();
   const sizes = { frontends: 32, backends: 64 };
   const agents = [
     start(t, { name: 'plain', manifests: plain, sizes }),
@@ -176,7 +181,7 @@ test.serial('runAgent() ends in the same state when one write in ten fails', asy
     });
   }
   await Promise.all(agents.map((agent) => agent.stop()));
-  t.true(refused > 10, `${refused} writes were refused`);
+  t.true(refused() > 10, `${refused()} writes were refused`);
   const [a, b] = [await readPinned(box, 'plain'), await readPinned(box, 'failing')];
   t.deepEqual([...b.names].sort(), [...a.names].sort());
   t.deepEqual([...b.frontends.keys()].sort(), [...a.frontends.keys()].sort());

@@ -126,6 +126,7 @@ export interface Config {
   readonly tcpClosingSeconds: number;
   readonly halfOpenSeconds: number;
   readonly udpSeconds: number;
+  readonly takesOver: number;
 }
 
 export const config: Codec<Config> = {
@@ -137,7 +138,7 @@ export const config: Codec<Config> = {
     putU32(16, value.tcpClosingSeconds, 'config.tcp_closing_seconds');
     putU32(20, value.halfOpenSeconds, 'config.half_open_seconds');
     putU32(24, value.udpSeconds, 'config.udp_seconds');
-    putZeros(28, 4);
+    putU32(28, value.takesOver, 'config.takes_over');
     return written(32);
   },
   decode(hex) {
@@ -149,6 +150,7 @@ export const config: Codec<Config> = {
       tcpClosingSeconds: getU32(16),
       halfOpenSeconds: getU32(20),
       udpSeconds: getU32(24),
+      takesOver: getU32(28),
     };
   },
 };
@@ -589,23 +591,38 @@ export function reasonName(value: number): string {
 
 export const maps: {
   readonly affinity: MapLayout<AffinityKey, Affinity>;
+  readonly affinity_before: MapLayout<AffinityKey, Affinity>;
   readonly backends: MapLayout<number, Backend>;
   readonly counters: MapLayout<CounterKey, bigint>;
   readonly flow_hints: MapLayout<number, number>;
   readonly flows: MapLayout<FlowKey, Flow>;
+  readonly flows_before: MapLayout<FlowKey, Flow>;
   readonly frontends: MapLayout<FrontendKey, Frontend>;
   readonly half_open: MapLayout<FlowKey, Flow>;
+  readonly half_open_before: MapLayout<FlowKey, Flow>;
   readonly names: MapLayout<number, ServicePortName>;
   readonly service_cidrs: MapLayout<CidrKey, number>;
   readonly socket_reverse: MapLayout<SocketKey, SocketPeer>;
+  readonly socket_reverse_before: MapLayout<SocketKey, SocketPeer>;
   readonly switches: MapLayout<number, Switches>;
   readonly udp_choices: MapLayout<SocketKey, SocketPeer>;
+  readonly udp_choices_before: MapLayout<SocketKey, SocketPeer>;
 } = {
   affinity: {
     type: 'lru_hash',
     keySize: 20,
     valueSize: 24,
     maxEntries: 65536,
+    flags: 0,
+    layout: 'b237c559',
+    key: affinityKey,
+    value: affinity,
+  },
+  affinity_before: {
+    type: 'lru_hash',
+    keySize: 20,
+    valueSize: 24,
+    maxEntries: 1,
     flags: 0,
     layout: 'b237c559',
     key: affinityKey,
@@ -651,6 +668,16 @@ export const maps: {
     key: flowKey,
     value: flow,
   },
+  flows_before: {
+    type: 'lru_hash',
+    keySize: 40,
+    valueSize: 56,
+    maxEntries: 1,
+    flags: 0,
+    layout: 'a39de319',
+    key: flowKey,
+    value: flow,
+  },
   frontends: {
     type: 'hash',
     keySize: 20,
@@ -666,6 +693,16 @@ export const maps: {
     keySize: 40,
     valueSize: 56,
     maxEntries: 65536,
+    flags: 2,
+    layout: 'a39de319',
+    key: flowKey,
+    value: flow,
+  },
+  half_open_before: {
+    type: 'lru_hash',
+    keySize: 40,
+    valueSize: 56,
+    maxEntries: 1,
     flags: 2,
     layout: 'a39de319',
     key: flowKey,
@@ -701,6 +738,16 @@ export const maps: {
     key: socketKey,
     value: socketPeer,
   },
+  socket_reverse_before: {
+    type: 'lru_hash',
+    keySize: 32,
+    valueSize: 32,
+    maxEntries: 1,
+    flags: 0,
+    layout: 'ea0b89e6',
+    key: socketKey,
+    value: socketPeer,
+  },
   switches: {
     type: 'array',
     keySize: 4,
@@ -721,7 +768,17 @@ export const maps: {
     key: socketKey,
     value: socketPeer,
   },
+  udp_choices_before: {
+    type: 'lru_hash',
+    keySize: 32,
+    valueSize: 32,
+    maxEntries: 1,
+    flags: 0,
+    layout: 'ea0b89e6',
+    key: socketKey,
+    value: socketPeer,
+  },
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = '2cdd2338';
+export const layoutHash = '137c1bf7';

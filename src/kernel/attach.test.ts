@@ -42,12 +42,13 @@ function programAt(dir: PinDir, pin: string): number {
   return link.info().programId;
 }
 
-test.serial('attachHooks() attaches wires before pods and sockets', async (t) => {
+test.serial('attachHooks() attaches wires before pods and sockets, and ways back before ways there', async (t) => {
   const dir = place('order');
   box.addPod('order1');
   const devices = [await device('order1', 'pod'), { ...(await device('lo', 'wire')), name: 'wire' }];
   const { attached } = await attachHooks(dir, [...deviceHooks(devices), ...cgroupHooks(box.cgroup)], programs, 'tcx');
-  t.deepEqual(attached.slice(0, 4), ['wire egress', 'order1 ingress', 'order1 egress', `connect4 of ${box.cgroup}`]);
+  t.deepEqual(attached.slice(0, 3), ['wire egress', 'order1 egress', 'order1 ingress']);
+  t.deepEqual([attached[3], attached.at(-1)], [`getpeername6 of ${box.cgroup}`, `connect4 of ${box.cgroup}`]);
   t.is(attached.length, 11);
   t.is((await detachAll(dir)).length, 11);
   t.deepEqual(listLinkPins(dir), []);
@@ -136,7 +137,7 @@ test.serial('attachHooks() uses clsact filters where told so: attached, replaced
   const pod = await device('clsact1', 'pod');
   const hooks = [...deviceHooks([pod]), ...cgroupHooks(box.cgroup)];
   const first = await attachHooks(dir, hooks, programs, 'clsact');
-  t.deepEqual(first.attached.slice(0, 2), ['clsact1 ingress', 'clsact1 egress']);
+  t.deepEqual(first.attached.slice(0, 2), ['clsact1 egress', 'clsact1 ingress']);
   t.is(listLinkPins(dir).length, 8);
   t.deepEqual(await attachHooks(dir, hooks, programs, 'clsact'), {
     attached: [],

@@ -28,9 +28,9 @@ export interface Hook {
   readonly where: string;
 }
 
-/** The hooks of all sockets below a cgroup directory. */
+/** The hooks of all sockets below a cgroup directory: those of answers before those of questions, as for devices. */
 export function cgroupHooks(path: string): Hook[] {
-  return socketHooks.map((name) => ({
+  return socketHooks.toReversed().map((name) => ({
     pin: `cgroup-${name}`,
     program: name,
     target: { kind: 'cgroup', path, attachType: name },
@@ -38,13 +38,16 @@ export function cgroupHooks(path: string): Hook[] {
   }));
 }
 
-/** The hooks of devices; wires come first, since an untranslated address must not leave by them. */
+/**
+ * The hooks of devices. Wires come first, since an untranslated address must not leave by them; and before each way there
+ * the way back, so that whatever a program begins finds its answers translated: programs find the flows of those before.
+ */
 export function deviceHooks(devices: readonly Device[]): Hook[] {
   const wires = devices.filter((device) => device.role === 'wire');
   const pods = devices.filter((device) => device.role === 'pod');
   return [
     ...wires.map((device) => deviceHook(device, 'egress', 'to_wire')),
-    ...pods.flatMap((device) => [deviceHook(device, 'ingress', 'from_pod'), deviceHook(device, 'egress', 'to_pod')]),
+    ...pods.flatMap((device) => [deviceHook(device, 'egress', 'to_pod'), deviceHook(device, 'ingress', 'from_pod')]),
   ];
 }
 

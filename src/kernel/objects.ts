@@ -34,6 +34,7 @@ export function encodeConfig(hostNetnsCookie: bigint): string {
     tcpClosingSeconds: 30,
     halfOpenSeconds: 60,
     udpSeconds: 180,
+    takesOver: 0,
   });
 }
 
