@@ -10,6 +10,7 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t bpf bpf /sys/fs/bpf
 ip link set lo up
 modprobe -a veth br_netfilter vxlan nf_conntrack
+export NODE_OPTIONS=--import=/project/test/kernels/stripped.mjs NODE_COMPILE_CACHE=/tmp/compile-cache
 cd /project || exit
 exec </dev/null >/dev/ttyS1 2>&1
 stty -F /dev/ttyS1 -opost

@@ -21,7 +21,7 @@ async function visit(series: string, base: string): Promise<Report> {
   try {
     const kernel = fetchKernel(series);
     console.log(`${kernel.release}`);
-    await boot(kernel, { initrd: makeArchive(kernel, base), limit: 300 }, (line) => report.take(line));
+    await boot(kernel, { initrd: makeArchive(kernel, base), limit: 900 }, (line) => report.take(line));
     report.end();
   } catch (error) {
     report.fail((error as Error).message);
