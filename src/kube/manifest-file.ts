@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { lstat, open, stat } from 'node:fs/promises';
 import type { Problem } from '../model/service.ts';
+import type { ChunkReader } from './chunk-reader.ts';
 import { type Chunk, type ChunkCache, readDocuments } from './documents.ts';
 import { type KubeObject, objectKey } from './objects.ts';
 
@@ -37,7 +38,12 @@ const stays = 'what it last said stays in use';
  * Reads a file if it changed since `before`. One that cannot be read or parsed, or is empty, keeps what it last said and
  * is a Problem; if it never said anything, its sound documents count. Never throws.
  */
-export async function readManifestFile(name: string, path: string, before: ManifestFile | null): Promise<ManifestFile> {
+export async function readManifestFile(
+  name: string,
+  path: string,
+  before: ManifestFile | null,
+  reader: ChunkReader,
+): Promise<ManifestFile> {
   const last = before ?? {
     name,
     entries: [],
@@ -55,7 +61,7 @@ export async function readManifestFile(name: string, path: string, before: Manif
     const digest = createHash('sha256').update(bytes).digest('hex');
     if (digest === last.digest) return { ...last, signature };
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    const { chunks, cache } = await readDocuments(text, last.cache);
+    const { chunks, cache } = await readDocuments(text, last.cache, reader);
     return { ...judge(name, text, chunks, last), signature, digest, cache };
   } catch (error) {
     const isLink = await lstat(path).then(

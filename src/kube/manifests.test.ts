@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { chunkReader } from './chunk-reader.ts';
 import { faultOf, readManifestFile } from './manifest-file.ts';
 import { ManifestError, type ManifestSnapshot, readManifests, watchManifests } from './manifests.ts';
 
@@ -382,9 +383,9 @@ test('watchManifests() polls for what file events do not tell', async (t) => {
 
 test('readManifestFile() says the same values again if the content is the same, and looks twice soon after a change', async (t) => {
   const path = join(folder(t, { 'web.yaml': service('web') }), 'web.yaml');
-  const first = await readManifestFile('web.yaml', path, null);
+  const first = await readManifestFile('web.yaml', path, null, chunkReader());
   writeFileSync(path, service('web'));
-  const second = await readManifestFile('web.yaml', path, first);
+  const second = await readManifestFile('web.yaml', path, first, chunkReader());
   t.is(second.entries, first.entries);
   t.is(second.signature, '', 'a file that changed a moment ago is read again');
 });

@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Problem } from '../model/service.ts';
+import { chunkReader } from './chunk-reader.ts';
 import { sameValue } from './equality.ts';
 import { debounce, type Folders, foldersOf, folderWatchers } from './folder-watch.ts';
 import { faultOf, type ManifestFile, readManifestFile } from './manifest-file.ts';
@@ -93,8 +94,9 @@ async function scan(path: string, last: Scan | null): Promise<Scan> {
   const paths = await listFiles(path);
   const folders = await foldersOf(path, paths);
   const files = new Map<string, ManifestFile>();
+  await using reader = chunkReader();
   for (const file of paths) {
-    files.set(file, await readManifestFile(basename(file), file, last?.files.get(file) ?? null));
+    files.set(file, await readManifestFile(basename(file), file, last?.files.get(file) ?? null, reader));
   }
   return { files, folders, snapshot: combine([...files.values()]) };
 }
