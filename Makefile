@@ -49,7 +49,7 @@ test-netns: build ## Only real packets between namespaces
 
 .PHONY: test-kernels
 test-kernels: build build/.emulator ## Boot Debian's kernels 6.1, 6.12, 6.18 and the newest, emulated, and test there (10 minutes)
-	@$(NODE) test/kernels/run.ts $(KERNELS)
+	@$(NODE) --disable-warning=ExperimentalWarning test/kernels/run.ts $(KERNELS)
 
 .PHONY: lint
 lint: setup ## Formatting, lint and types
