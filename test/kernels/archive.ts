@@ -116,7 +116,7 @@ function addProgram(root: string, name: string): void {
     .map((directory) => join(directory, name))
     .find((path) => existsSync(path));
   if (found === undefined) throw new Error(`no ${name} on this machine for the guest`);
-  const to = join(root, 'usr', basename(dirname(realpathSync(dirname(found)))) === 'sbin' ? 'sbin' : 'bin', name);
+  const to = join(root, 'usr', basename(realpathSync(dirname(found))) === 'sbin' ? 'sbin' : 'bin', name);
   copyFileSync(realpathSync(found), to);
   addLibraries(root, found);
 }

@@ -21,7 +21,7 @@ export async function boot(kernel: Kernel, options: MachineOptions, onLine: (lin
   // cx16 off: the emulator's cmpxchg16b is slow, and the kernel's slab allocator lives off it.
   const machine = ['-accel', 'tcg', '-cpu', 'max,cx16=off', '-smp', '2', '-m', '3072', '-no-reboot', '-nodefaults'];
   const faces = ['-display', 'none', '-serial', `file:${consolePath}`, '-serial', 'stdio'];
-  const command = 'console=ttyS0 panic=-1 mitigations=off loglevel=4 rdinit=/init';
+  const command = 'console=ttyS0 panic=-1 mitigations=off init_on_alloc=0 loglevel=4 rdinit=/init';
   const image = ['-kernel', kernel.image, '-initrd', options.initrd, '-append', command];
   const child = spawn('qemu-system-x86_64', [...machine, ...faces, ...image], { stdio: ['ignore', 'pipe', 'pipe'] });
   const complaints: string[] = [];

@@ -35,7 +35,10 @@ export function fetchKernel(series: string): Kernel {
     const unpacked = `${folder}.part`;
     rmSync(unpacked, { recursive: true, force: true });
     mkdirSync(unpacked, { recursive: true });
-    for (const file of download(series, unpacked)) execFileSync('dpkg-deb', ['-x', join(unpacked, file), unpacked]);
+    for (const file of download(series, unpacked)) {
+      execFileSync('dpkg-deb', ['-x', join(unpacked, file), unpacked]);
+      rmSync(join(unpacked, file));
+    }
     renameSync(unpacked, folder);
   }
   return findKernel(series, folder);
@@ -66,7 +69,7 @@ function download(series: string, folder: string): string[] {
     const searched = sources.flatMap(({ suites }) => suites).join(', ');
     throw new Error(`no package linux-image-${series}.*-cloud-amd64 in ${searched} of ${mirror('debian')}`);
   }
-  const wanted = ['image', 'binary', 'modules'].map((part) => `linux-${part}-${newest}`);
+  const wanted = ['image', 'base', 'binary', 'modules'].map((part) => `linux-${part}-${newest}`);
   apt('apt-get', ['download', '-qq', ...wanted.filter((name) => names.includes(name))], folder);
   return readdirSync(folder).filter((name) => name.endsWith('.deb'));
 }
