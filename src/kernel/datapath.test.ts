@@ -256,10 +256,11 @@ test('Datapath heals a crash between the two replacements that give a state map 
   t.false(again.isCurrent(sizes));
   await again.attach(devices);
   t.deepEqual(attachedPrograms('between'), expectedPrograms(current(again)));
-  await again.replace(sizes, async () => {});
+  await again.replace(sizes, async ({ state }) => {
+    t.truthy(state.flows.lookup(aFlow), 'what was not copied when it died is there before the programs are');
+  });
   t.true(again.isCurrent(sizes));
   t.deepEqual(attachedPrograms('between'), expectedPrograms(current(again)));
-  t.truthy(current(again).state.flows.lookup(aFlow), 'also what was not copied when it died');
   t.deepEqual(listGenerations(dir), [current(again).hash]);
   t.is(listStatePins(dir).filter(({ name }) => name === 'flows').length, 1);
 });

@@ -249,6 +249,13 @@ export const stages: readonly Mutant[] = [
       'const old',
     ],
   ]),
+  ...faults('src/kernel/generation.ts', datapath, [
+    [
+      'a generation takes the maps of the one before for its own',
+      '.filter((pin) => names.includes(basename(pin.path)))',
+      '.filter((pin) => names.includes(basename(pin.path)) || pin.size > 512)',
+    ],
+  ]),
   ...faults('src/kernel/hooks.ts', attach, [
     [
       'ways there come before ways back',

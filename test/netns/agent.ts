@@ -67,6 +67,7 @@ export async function startAgent(lab: Lab, node: Node, text: string, flags: read
     if (stderr === null) throw new Error('no pipe');
     createInterface({ input: stderr }).on('line', take);
     born.once('close', () => {
+      if (child !== born) return; // the last lines of one may come after the start of the next
       for (const one of waiting) one.reject(new Error(`the agent ended:\n${log.map(({ msg }) => msg).join('\n')}`));
       waiting.clear();
     });
