@@ -66,6 +66,7 @@ PURE __u32 peer_check(const struct socket_key *key, const struct socket_peer *pe
 	return check_end(&checksum);
 }
 
+/* `copy` must be zeroed: clang 18 spills of an undefined one what the verifier refuses. */
 #define peer_find(map, key, copy) peer_take(&map, &map##_before, key, copy)
 
 PURE struct socket_peer *peer_take(void *map, void *before, const struct socket_key *key, struct socket_peer *copy)
@@ -135,7 +136,7 @@ PURE bool is_left_to_tc(const struct call *call, const struct frontend *frontend
 PURE bool remembered_choice(const struct call *call, const struct frontend *frontend, struct backend *backend)
 {
 	struct segment pool = pool_of(frontend);
-	struct socket_peer peer, *row = peer_find(udp_choices, &call->frontend, &peer);
+	struct socket_peer peer = {}, *row = peer_find(udp_choices, &call->frontend, &peer);
 
 	if (!row || seconds_since(peer.seen) > config.udp_seconds)
 		return false;
@@ -152,7 +153,7 @@ PURE bool remembered_choice(const struct call *call, const struct frontend *fron
 PURE void remember_peer(const struct call *call, const struct frontend *frontend, const struct backend *backend)
 {
 	struct socket_key key = call->frontend;
-	struct socket_peer peer;
+	struct socket_peer peer = {};
 
 	key.address = backend->address;
 	key.port = backend->port;
@@ -242,7 +243,7 @@ PURE int to_backend(struct bpf_sock_addr *ctx, bool ipv6, bool connected)
 PURE int to_frontend(struct bpf_sock_addr *ctx, bool ipv6)
 {
 	struct socket_key key = {};
-	struct socket_peer peer;
+	struct socket_peer peer = {};
 
 	key.protocol = protocol_of(ctx);
 	if (!key.protocol)

@@ -154,7 +154,7 @@ test('programs that follow others know the sockets of those: peers, choices, and
   const open = (connected: boolean) => inHost.open({ protocol: 'udp', address: vips.IPv4, port: 80, connected });
   const talks = await Promise.all([true, true, true, true, false, false, false, false].map(open));
   using before = programs;
-  programs = await loadPrograms('connect', { ...sizes, socket_reverse: 64 }, cookieOf(node.netns), before);
+  programs = await loadPrograms('connect', { ...sizes, socket_reverse: 2048 }, cookieOf(node.netns), before);
   for (const [i, attachType] of hooks.entries()) {
     await links[i]?.update(programs.object.programs[attachType] as (typeof programs.object.programs)[string]);
   }
