@@ -47,6 +47,10 @@ test-kernel: build ## Only maps, programs and generations, on this kernel
 test-netns: build ## Only real packets between namespaces
 	@$(SUDO) $(NODE) test/run.ts netns
 
+.PHONY: test-kernels
+test-kernels: build build/.emulator ## Boot Debian's kernels 6.1, 6.12, 6.18 and the newest, emulated, and test there (10 minutes)
+	@$(NODE) --disable-warning=ExperimentalWarning test/kernels/run.ts $(KERNELS)
+
 .PHONY: lint
 lint: setup ## Formatting, lint and types
 	@$(NODE) test/run.ts lint
@@ -82,16 +86,27 @@ setup: build/.packages node_modules/.package-lock.json ## Install Debian's packa
 
 # COMMAND-or-FILE:PACKAGE. apt runs only if something is missing.
 NEEDS := $(CLANG):clang llvm-strip:llvm clang-format:clang-format cc:gcc npm:npm ip:iproute2 nsenter:util-linux \
-	nft:nftables iptables:iptables tcpdump:tcpdump ethtool:ethtool /usr/include/bpf/libbpf.h:libbpf-dev \
+	nft:nftables iptables:iptables tcpdump:tcpdump ethtool:ethtool ping:iputils-ping /usr/include/bpf/libbpf.h:libbpf-dev \
 	/usr/include/linux/bpf.h:linux-libc-dev
 
-build/.packages: Makefile
+EMULATOR_NEEDS := qemu-system-$(ARCH):qemu-system-x86 cpio:cpio /usr/sbin/depmod:kmod \
+	/usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
+
+define install
 	@mkdir -p build
-	@missing=; for need in $(NEEDS); do thing=$${need%%:*}; \
+	@missing=; for need in $(1); do thing=$${need%%:*}; \
 		case $$thing in /*) [ -e $$thing ];; *) command -v $$thing >/dev/null;; esac || missing="$$missing $${need#*:}"; done; \
 	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
 		$(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive \
 			apt-get install -y -qq --no-install-recommends $$missing >build/apt.log 2>&1 || { cat build/apt.log; exit 1; }; fi
+endef
+
+build/.packages: Makefile
+	$(call install,$(NEEDS))
+	@touch $@
+
+build/.emulator: Makefile | build/.packages
+	$(call install,$(EMULATOR_NEEDS))
 	@touch $@
 
 node_modules/.package-lock.json: package-lock.json package.json native/package.json | build/.packages

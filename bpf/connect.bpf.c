@@ -94,10 +94,13 @@ PURE __u32 peer_check(const struct socket_key *key, const struct socket_peer *pe
 	return check_end(&checksum);
 }
 
-PURE struct socket_peer *peer_find(void *table, const struct socket_key *key, struct socket_peer *copy)
+/* `copy` must be zeroed: clang 18 spills of an undefined one what the verifier refuses. */
+#define peer_find(map, key, copy) peer_take(&map, &map##_before, key, copy)
+
+PURE struct socket_peer *peer_take(void *map, void *before, const struct socket_key *key, struct socket_peer *copy)
 {
 	for (int attempt = 0; attempt < 2; attempt++) {
-		struct socket_peer *row = bpf_map_lookup_elem(table, key);
+		struct socket_peer *row = take_row(map, before, key);
 
 		if (!row)
 			return NULL;
@@ -160,7 +163,7 @@ PURE bool is_left_to_tc(const struct call *call, const struct frontend *frontend
 /* An unconnected socket keeps to one backend for as long as that serves, in the pool or not, or QUIC breaks. */
 PURE bool remembered_choice(const struct call *call, const struct frontend *frontend, struct backend *backend)
 {
-	struct socket_peer peer, *row = peer_find(&udp_choices, &call->frontend, &peer);
+	struct socket_peer peer = {}, *row = peer_find(udp_choices, &call->frontend, &peer);
 
 	if (!row || seconds_since(peer.seen) > config.udp_seconds || peer.service_port != frontend->service_port ||
 	    is_removed(peer.service_port, &peer.address, peer.port))
@@ -176,11 +179,11 @@ PURE bool remembered_choice(const struct call *call, const struct frontend *fron
 PURE void remember_peer(const struct call *call, const struct frontend *frontend, const struct backend *backend)
 {
 	struct socket_key key = call->frontend;
-	struct socket_peer peer;
+	struct socket_peer peer = {};
 
 	key.address = backend->address;
 	key.port = backend->port;
-	if (peer_find(&socket_reverse, &key, &peer) && same_address(&peer.address, &call->frontend.address) &&
+	if (peer_find(socket_reverse, &key, &peer) && same_address(&peer.address, &call->frontend.address) &&
 	    peer.port == call->frontend.port)
 		return;
 	peer_set(&socket_reverse, &key, &call->frontend.address, call->frontend.port, frontend->service_port);
@@ -190,7 +193,7 @@ PURE void remember_peer(const struct call *call, const struct frontend *frontend
 PURE void forget_peer(struct bpf_sock_addr *ctx, struct call *call)
 {
 	call->frontend.cookie = bpf_get_socket_cookie(ctx);
-	bpf_map_delete_elem(&socket_reverse, &call->frontend);
+	delete_row(socket_reverse, &call->frontend);
 }
 
 /* The NodePort that the asked port is on one of this node's addresses. A pod's loopback is its own. */
@@ -333,7 +336,7 @@ PURE int to_backend(struct bpf_sock_addr *ctx, bool ipv6, bool connected)
 PURE int to_frontend(struct bpf_sock_addr *ctx, bool ipv6)
 {
 	struct socket_key key = {};
-	struct socket_peer peer;
+	struct socket_peer peer = {};
 
 	key.protocol = protocol_of(ctx);
 	if (!key.protocol)
@@ -341,7 +344,7 @@ PURE int to_frontend(struct bpf_sock_addr *ctx, bool ipv6)
 	key.cookie = bpf_get_socket_cookie(ctx);
 	read_address(ctx, ipv6, &key.address);
 	key.port = ctx->user_port;
-	if (peer_find(&socket_reverse, &key, &peer))
+	if (peer_find(socket_reverse, &key, &peer))
 		write_address(ctx, ipv6, &peer.address, peer.port);
 	return ALLOW;
 }

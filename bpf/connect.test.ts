@@ -162,6 +162,27 @@ for (const kind of kinds) {
   });
 }
 
+test('programs that follow others know the sockets of those: peers, choices, and what was forgotten', async (t) => {
+  serve();
+  const open = (connected: boolean) => inHost.open({ protocol: 'udp', address: vips.IPv4, port: 80, connected });
+  const talks = await Promise.all([true, true, true, true, false, false, false, false].map(open));
+  using before = programs;
+  programs = await loadPrograms('connect', { ...sizes, socket_reverse: 2048 }, cookieOf(node.netns), before);
+  for (const [i, attachType] of hooks.entries()) {
+    await links[i]?.update(programs.object.programs[attachType] as (typeof programs.object.programs)[string]);
+  }
+  for (const { first, ask } of talks) t.deepEqual(await ask(), first);
+  const ownPeers = await rowsOf('socket_reverse');
+  t.is(ownPeers, talks.length, 'rows of its own by now');
+  for (const talk of talks) await talk.close();
+});
+
+async function rowsOf(map: string): Promise<number> {
+  let rows = 0;
+  for await (const { count } of programs.map(map).entries()) rows += count;
+  return rows;
+}
+
 test('what is for no Service is not touched', async (t) => {
   serve();
   for (const plan of [{ protocol: 'tcp' }, { protocol: 'udp' }, { protocol: 'udp', connected: false }] as const) {

@@ -174,15 +174,22 @@ export class Programs implements Disposable {
   }
 }
 
+/** As in src/kernel/sizes.ts: written down again, so that a fault there cannot hide here. */
+const inherited: ReadonlySet<string> = new Set(['flows', 'half_open', 'affinity', 'udp_choices', 'socket_reverse']);
+
 function slice(all: Uint8Array, index: number, size: number): string {
   return Buffer.from(all.buffer, all.byteOffset + index * size, size).toString('hex');
 }
 
-/** Loads build/bpf/NAME.bpf.o; `sizes` makes maps smaller or larger, `hostNetnsCookie` says which sockets are the node's. */
+/**
+ * Loads build/bpf/NAME.bpf.o; `sizes` makes maps smaller or larger, `hostNetnsCookie` says which sockets are the node's.
+ * With `before`, it shares the service tables of those programs, and follows them with state maps of its own.
+ */
 export async function loadPrograms(
   name: 'tc' | 'wire' | 'connect',
   sizes: Readonly<Record<string, number>> = {},
   hostNetnsCookie = 0n,
+  before?: Programs,
 ): Promise<Programs> {
   const elf = readFileSync(new URL(`../build/bpf/${name}.bpf.o`, import.meta.url));
   const settings = config.encode({
@@ -192,11 +199,16 @@ export async function loadPrograms(
     tcpClosingSeconds: 30,
     halfOpenSeconds: 60,
     udpSeconds: 180,
+    takesOver: before ? 1 : 0,
     fibSource: 1,
   });
   const options: NonNullable<LoadOptions['maps']> = Object.fromEntries(
     Object.entries(sizes).map(([map, maxEntries]) => [map, { maxEntries }]),
   );
+  for (const [map, reuse] of Object.entries(before?.object.maps ?? {})) {
+    if (!map.startsWith('.') && !map.endsWith('_before'))
+      options[inherited.has(map) ? `${map}_before` : map] = { reuse };
+  }
   return new Programs(
     await loadObject(elf, { name, maps: options, rodata: rodataWith(elf, 'config', bytes(settings)) }),
   );

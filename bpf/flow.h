@@ -2,6 +2,7 @@
 #pragma once
 #include "frontend.h"
 #include "packet.h"
+#include "state.h"
 
 /*
  * A flow is a remembered choice, in two rows, twins. Each row says what its own tuple becomes, and the hook
@@ -111,7 +112,7 @@ static __noinline int flow_find(const struct flow_key *key, struct flow *copy, _
 		return NONE;
 	if (tables & IN_FLOWS) {
 		for (int attempt = 0; attempt < 2; attempt++) {
-			row = bpf_map_lookup_elem(&flows, key);
+			row = find_row(flows, key);
 			if (!row)
 				goto half_open;
 			*copy = *row;
@@ -125,7 +126,7 @@ static __noinline int flow_find(const struct flow_key *key, struct flow *copy, _
 half_open:
 	if (tables & IN_HALF_OPEN) {
 		for (int attempt = 0; attempt < 2; attempt++) {
-			row = bpf_map_lookup_elem(&half_open, key);
+			row = find_row(half_open, key);
 			if (!row)
 				return NONE;
 			*copy = *row;
@@ -183,8 +184,8 @@ PURE bool same_key(const struct flow_key *a, const struct flow_key *b)
 
 PURE void flow_delete(const struct flow_key *key)
 {
-	bpf_map_delete_elem(&half_open, key);
-	bpf_map_delete_elem(&flows, key);
+	delete_row(half_open, key);
+	delete_row(flows, key);
 }
 
 /* Deletes a row and its twin, wherever they stand. */
@@ -196,12 +197,12 @@ static __noinline int flow_forget(const struct flow_key *key, const struct flow 
 	if (!key || !flow)
 		return done();
 	twin_key(key, flow, &twin);
-	other = bpf_map_lookup_elem(&flows, &twin);
+	other = find_row(flows, &twin);
 	if (other && is_twin_of(other, key))
-		bpf_map_delete_elem(&flows, &twin);
-	other = bpf_map_lookup_elem(&half_open, &twin);
+		delete_row(flows, &twin);
+	other = find_row(half_open, &twin);
 	if (other && is_twin_of(other, key))
-		bpf_map_delete_elem(&half_open, &twin);
+		delete_row(half_open, &twin);
 	flow_delete(key);
 	return done();
 }

@@ -51,7 +51,7 @@ PURE int flow_commit(const struct flow_key *key, struct flow *flow, const struct
 	flow->check = flow_check(key, flow);
 	if (!bpf_map_update_elem(&half_open, key, flow, BPF_ANY))
 		return 0;
-	bpf_map_delete_elem(&half_open, reply);
+	delete_row(half_open, reply);
 	return REASON_DROP_NO_FLOW_ROW;
 }
 
@@ -88,7 +88,7 @@ static __noinline int flow_replace(const struct flow_key *key, struct flow *flow
 
 	if (!key)
 		return false;
-	row = bpf_map_lookup_elem(&flows, key);
+	row = find_row(flows, key);
 	if (!row)
 		return false;
 	old = *row;
@@ -99,7 +99,7 @@ static __noinline int flow_replace(const struct flow_key *key, struct flow *flow
 	if (!flow)
 		goto forget;
 	twin_key(key, &old, &before);
-	twin = bpf_map_lookup_elem(&flows, &before);
+	twin = find_row(flows, &before);
 	if (!twin || !is_twin_of(twin, key))
 		goto forget;
 	flow->seen = now_seconds();
@@ -108,9 +108,9 @@ static __noinline int flow_replace(const struct flow_key *key, struct flow *flow
 	if (same_key(&before, &reply)) {
 		twin_row(key, flow, &reply, twin);
 	} else {
-		bpf_map_delete_elem(&flows, &before);
+		delete_row(flows, &before);
 		if (old.state & FLOW_PROMOTED)
-			bpf_map_delete_elem(&half_open, &before);
+			delete_row(half_open, &before);
 		if (reply_key_is_taken(&reply, key))
 			goto forget;
 		twin_row(key, flow, &reply, &old);
@@ -120,9 +120,9 @@ static __noinline int flow_replace(const struct flow_key *key, struct flow *flow
 		}
 	}
 	/* not the row from above: what was in the way may have been a remnant of this very flow */
-	row = bpf_map_lookup_elem(&flows, key);
+	row = find_row(flows, key);
 	if (!row) {
-		bpf_map_delete_elem(&flows, &reply);
+		delete_row(flows, &reply);
 		return false;
 	}
 	flow->check = flow_check(key, flow);

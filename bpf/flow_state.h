@@ -73,7 +73,7 @@ PURE bool flow_is_due(const struct packet *packet, const struct flow *flow, __u3
 /* A row as it is in the map now, to be written in place. NULL: evicted. */
 PURE struct flow *live_row(const struct flow_key *key, bool tentative)
 {
-	return tentative ? bpf_map_lookup_elem(&half_open, key) : bpf_map_lookup_elem(&flows, key);
+	return tentative ? find_row(half_open, key) : find_row(flows, key);
 }
 
 /* The client answered the backend's answer: a TCP ACK after its SYN-ACK, a second datagram after the first

@@ -145,6 +145,25 @@ struct {
 	__type(value, struct socket_peer);
 } socket_reverse SEC(".maps");
 
+/*
+ * Stand-ins, which nobody looks at, for the maps of the generation before: those are put in here where a size changes, and
+ * their rows count until they are copied (state.h).
+ */
+#define BEFORE(name, flags, key_type, value_type)                                                                      \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_LRU_HASH);                                                                   \
+		__uint(max_entries, 1);                                                                                \
+		__uint(map_flags, flags);                                                                              \
+		__type(key, key_type);                                                                                 \
+		__type(value, value_type);                                                                             \
+	} name##_before SEC(".maps")
+
+BEFORE(flows, 0, struct flow_key, struct flow);
+BEFORE(half_open, BPF_F_NO_COMMON_LRU, struct flow_key, struct flow);
+BEFORE(affinity, 0, struct affinity_key, struct affinity);
+BEFORE(udp_choices, 0, struct socket_key, struct socket_peer);
+BEFORE(socket_reverse, 0, struct socket_key, struct socket_peer);
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, 262144);

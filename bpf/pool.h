@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
 #include "frontend.h"
+#include "state.h"
 
 /*
  * A pool is a segment of `backends`, sorted by the bytes of address and port. A live segment is never
@@ -99,7 +100,7 @@ __noinline int choose_backend(const struct frontend *frontend, const struct addr
 
 	key.service_port = frontend->service_port;
 	key.client = *client;
-	old = bpf_map_lookup_elem(&affinity, &key);
+	old = find_row(affinity, &key);
 	if (old) {
 		/* a recycled row of another client is harmless: its backend counts only if it is in this pool
 		 */

@@ -430,6 +430,42 @@ for (const cast of casts) {
     t.deepEqual(wayOf(send(t, programs, 'to_pod', reply).out), back(second));
   });
 
+  test(`programs that follow others find the flows of those, over ${family}, and what they forget stays forgotten`, async (t) => {
+    using before = await loadPrograms('tc', sizes);
+    before.serve(facts(cast, { any: [cast.backends[0]], affinitySeconds: 100 }));
+    const [established, opening, closing] = [toVip(cast, 4001), toVip(cast, 4002), toVip(cast, 4003)];
+    const there = handshake(t, before, established);
+    send(t, before, 'from_pod', packet(TCP, opening));
+    handshake(t, before, closing);
+    using after = await loadPrograms('tc', { ...sizes, flows: 1024 }, 0n, before);
+    before.serve(facts(cast, { any: [cast.backends[0], cast.backends[1]], affinitySeconds: 100 }));
+
+    t.deepEqual(wayOf(send(t, after, 'to_pod', packet(TCP, back(there), { flags: 'A' })).out), back(established));
+    t.deepEqual(wayOf(send(t, after, 'from_pod', packet(TCP, established, { flags: 'A' })).out), there);
+    t.is((await after.flows('flows')).length, 2, 'the rows that were used, and no others');
+    t.deepEqual(wayOf(send(t, before, 'from_pod', packet(TCP, established, { flags: 'A' })).out), there, 'still there');
+
+    const second = { ...there, sport: 4002 };
+    t.deepEqual(wayOf(send(t, after, 'to_pod', packet(TCP, back(second), { flags: 'AS' })).out), back(opening));
+    t.deepEqual(wayOf(send(t, after, 'from_pod', packet(TCP, opening, { flags: 'A' })).out), second);
+    t.is((await after.flows('flows')).length, 4, 'established by what was seen here');
+    for (let sport = 5000; sport < 5010; sport++) {
+      t.true(
+        isOneOf([cast.backends[0]], handshake(t, after, toVip(cast, sport))),
+        'the client’s backend, for affinity',
+      );
+    }
+
+    before.serve(facts(cast, { any: [cast.backends[1]] }));
+    t.true(isOneOf([cast.backends[1]], handshake(t, after, closing)), 'its backend left, and with it the flow');
+    for (const table of ['flows', 'half_open'] as const) {
+      const stale = (await before.flows(table)).filter(({ key, row }) =>
+        [key.sourcePort, row.sourcePort].includes(4003),
+      );
+      t.deepEqual(stale, [], `nobody finds it in the older ${table}`);
+    }
+  });
+
   test(`a retransmitted SYN over ${family} goes to the same backend`, async (t) => {
     using programs = await loadPrograms('tc', sizes);
     programs.serve(facts(cast));

@@ -126,7 +126,9 @@ struct config {
 	__u32 tcp_closing_seconds;
 	__u32 half_open_seconds;
 	__u32 udp_seconds;
+	__u32 takes_over; /* 1: rows of the maps called ..._before count too */
 	__u32 fib_source; /* 1: bpf_fib_lookup tells the source address of a route (kernel >= 6.7) */
+	__u32 zero;
 };
 
 /* ---- state that outlives a generation: written by the programs ---- */

@@ -124,6 +124,13 @@ test('a reused map is the one the programs write, whatever its number of entries
   t.deepEqual(mine.lookup(u32(0)), u32(1, 0));
 });
 
+test('a reused map is known by the name that the object has for it', async (t) => {
+  using mine = BpfMap.create({ ...packets, name: 'mine' });
+  using object = await loadFixture('packet', { maps: { packets: { reuse: mine } }, programs: [] });
+  t.is(object.maps.packets?.info.id, mine.info.id);
+  t.is(object.maps.mine, undefined);
+});
+
 test('a map of another shape is not reused', async (t) => {
   const others = [
     { ...packets, keySize: 8 },

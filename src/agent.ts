@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { Alarm } from './alarm.ts';
+import { counted } from './count.ts';
 import { type Keeper, type KeeperOptions, makeKeeper } from './keeper.ts';
 import type { Attached } from './kernel/attached.ts';
 import type { Datapath } from './kernel/datapath.ts';
@@ -218,7 +219,7 @@ class Agent {
     const [first] = pass.failed;
     if (pass.failed.length < this.#refused) this.#alarm.calm(); // it gets better: no need for patience
     this.#refused = pass.failed.length;
-    if (first) this.#retry(`${pass.failed.length} rows were refused`, first.error);
+    if (first) this.#retry(`${counted(pass.failed.length, 'row')} refused`, first.error);
     if (this.#podsAtTc() !== world.podsAtTc || this.#keeper.isDue) this.#alarm.ring();
   }
 

@@ -118,13 +118,14 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
         'a new generation has to wait until every manifest was read once: until then it would lose Services',
       );
     }
-    const known = inventory(emptyTables(), names);
-    const plan = makePlan(world, known, 'all', UNLIMITED, options);
+    const nothing = () => inventory(emptyTables(), names);
+    const plan = makePlan(world, nothing(), 'all', UNLIMITED, options);
     const old = datapath.generation;
     const target = chooseSizes(defaultSizes, datapath.pinnedSizes(), asked, largest(plan.required, required));
     log.info(`loading a new generation${describe(datapath.pinnedSizes(), target)}`);
     let filled: Pass | undefined;
     const attached = await datapath.replace(target, async (next) => {
+      const known = nothing();
       filled = await fill(next, known, world, plan, old !== undefined);
       held = known;
     });

@@ -126,11 +126,12 @@ export interface Config {
   readonly tcpClosingSeconds: number;
   readonly halfOpenSeconds: number;
   readonly udpSeconds: number;
+  readonly takesOver: number;
   readonly fibSource: number;
 }
 
 export const config: Codec<Config> = {
-  size: 32,
+  size: 40,
   encode(value) {
     putU64(0, value.hostNetnsCookie, 'config.host_netns_cookie');
     putU32(8, value.tcpEstablishedSeconds, 'config.tcp_established_seconds');
@@ -138,11 +139,13 @@ export const config: Codec<Config> = {
     putU32(16, value.tcpClosingSeconds, 'config.tcp_closing_seconds');
     putU32(20, value.halfOpenSeconds, 'config.half_open_seconds');
     putU32(24, value.udpSeconds, 'config.udp_seconds');
-    putU32(28, value.fibSource, 'config.fib_source');
-    return written(32);
+    putU32(28, value.takesOver, 'config.takes_over');
+    putU32(32, value.fibSource, 'config.fib_source');
+    putZeros(36, 4);
+    return written(40);
   },
   decode(hex) {
-    read(hex, 32, 'config');
+    read(hex, 40, 'config');
     return {
       hostNetnsCookie: getU64(0),
       tcpEstablishedSeconds: getU32(8),
@@ -150,7 +153,8 @@ export const config: Codec<Config> = {
       tcpClosingSeconds: getU32(16),
       halfOpenSeconds: getU32(20),
       udpSeconds: getU32(24),
-      fibSource: getU32(28),
+      takesOver: getU32(28),
+      fibSource: getU32(32),
     };
   },
 };
@@ -797,22 +801,27 @@ export function reasonName(value: number): string {
 
 export const maps: {
   readonly affinity: MapLayout<AffinityKey, Affinity>;
+  readonly affinity_before: MapLayout<AffinityKey, Affinity>;
   readonly backends: MapLayout<number, Backend>;
   readonly counters: MapLayout<CounterKey, bigint>;
   readonly flow_hints: MapLayout<number, number>;
   readonly flows: MapLayout<FlowKey, Flow>;
+  readonly flows_before: MapLayout<FlowKey, Flow>;
   readonly fragments: MapLayout<FragmentKey, Fragment>;
   readonly frontends: MapLayout<FrontendKey, Frontend>;
   readonly half_open: MapLayout<FlowKey, Flow>;
+  readonly half_open_before: MapLayout<FlowKey, Flow>;
   readonly names: MapLayout<number, ServicePortName>;
   readonly node_addresses: MapLayout<string, number>;
   readonly reject_tokens: MapLayout<number, RejectTokens>;
   readonly removed_backends: MapLayout<RemovedBackendKey, number>;
   readonly service_cidrs: MapLayout<CidrKey, number>;
   readonly socket_reverse: MapLayout<SocketKey, SocketPeer>;
+  readonly socket_reverse_before: MapLayout<SocketKey, SocketPeer>;
   readonly source_ranges: MapLayout<SourceRangeKey, number>;
   readonly switches: MapLayout<number, Switches>;
   readonly udp_choices: MapLayout<SocketKey, SocketPeer>;
+  readonly udp_choices_before: MapLayout<SocketKey, SocketPeer>;
   readonly wires: MapLayout<number, Wire>;
 } = {
   affinity: {
@@ -820,6 +829,16 @@ export const maps: {
     keySize: 20,
     valueSize: 24,
     maxEntries: 65536,
+    flags: 0,
+    layout: 'b237c559',
+    key: affinityKey,
+    value: affinity,
+  },
+  affinity_before: {
+    type: 'lru_hash',
+    keySize: 20,
+    valueSize: 24,
+    maxEntries: 1,
     flags: 0,
     layout: 'b237c559',
     key: affinityKey,
@@ -865,6 +884,16 @@ export const maps: {
     key: flowKey,
     value: flow,
   },
+  flows_before: {
+    type: 'lru_hash',
+    keySize: 40,
+    valueSize: 56,
+    maxEntries: 1,
+    flags: 0,
+    layout: 'a39de319',
+    key: flowKey,
+    value: flow,
+  },
   fragments: {
     type: 'lru_hash',
     keySize: 40,
@@ -890,6 +919,16 @@ export const maps: {
     keySize: 40,
     valueSize: 56,
     maxEntries: 65536,
+    flags: 2,
+    layout: 'a39de319',
+    key: flowKey,
+    value: flow,
+  },
+  half_open_before: {
+    type: 'lru_hash',
+    keySize: 40,
+    valueSize: 56,
+    maxEntries: 1,
     flags: 2,
     layout: 'a39de319',
     key: flowKey,
@@ -955,6 +994,16 @@ export const maps: {
     key: socketKey,
     value: socketPeer,
   },
+  socket_reverse_before: {
+    type: 'lru_hash',
+    keySize: 32,
+    valueSize: 32,
+    maxEntries: 1,
+    flags: 0,
+    layout: 'ea0b89e6',
+    key: socketKey,
+    value: socketPeer,
+  },
   source_ranges: {
     type: 'lpm_trie',
     keySize: 24,
@@ -985,6 +1034,16 @@ export const maps: {
     key: socketKey,
     value: socketPeer,
   },
+  udp_choices_before: {
+    type: 'lru_hash',
+    keySize: 32,
+    valueSize: 32,
+    maxEntries: 1,
+    flags: 0,
+    layout: 'ea0b89e6',
+    key: socketKey,
+    value: socketPeer,
+  },
   wires: {
     type: 'hash',
     keySize: 4,
@@ -998,4 +1057,4 @@ export const maps: {
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = 'bce24e7d';
+export const layoutHash = '26e02749';

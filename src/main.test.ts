@@ -29,20 +29,22 @@ function runFlags(name: string): string[] {
 }
 
 test('bpfsvc without a word, with an unknown one or an unknown flag is wrong usage: exit code 2', async (t) => {
-  for (const args of [
-    [],
-    ['frob'],
-    ['dmup'],
-    ['run', '--frob'],
-    ['run'],
-    ['version', 'extra'],
-    ['unload', '--pin-dir'],
-    ['dump', '-o'],
-  ]) {
+  for (const [args, help] of [
+    [[], 'bpfsvc --help'],
+    [['frob'], 'bpfsvc --help'],
+    [['dmup'], 'bpfsvc --help'],
+    [['run', '--frob'], 'bpfsvc run --help'],
+    [['run'], 'bpfsvc run --help'],
+    [['run', '--manifests', 'a', '--audit-interval', 'soon'], 'bpfsvc run --help'],
+    [['version', 'extra'], 'bpfsvc version --help'],
+    [['unload', '--pin-dir'], 'bpfsvc unload --help'],
+    [['dump', '-o'], 'bpfsvc dump --help'],
+  ] as const) {
     const { code, stdout, stderr } = await runCli(...args);
     t.is(code, 2, args.join(' '));
     t.is(stdout, '');
-    t.regex(stderr, /^bpfsvc: [^\n]+ see 'bpfsvc --help'\n$/);
+    t.regex(stderr, /^bpfsvc: [^\n]+\n$/);
+    t.true(stderr.endsWith(` see '${help}'\n`), stderr);
   }
 });
 
@@ -173,7 +175,7 @@ test('bpfsvc run ends with 0 on SIGTERM and leaves everything; a second one and 
   const name = 'whole';
   const agent = startCli(runFlags(name));
   t.teardown(() => agent.kill('SIGKILL'));
-  await untilSays(agent, /rows written for 1 Services/);
+  await untilSays(agent, /rows written for 1 Service in/);
   for (const args of [runFlags(name), ['unload', '--pin-dir', pinPath(box, name)]]) {
     const { code, stderr } = await runCli(...args);
     t.is(code, 1);

@@ -73,9 +73,11 @@ function isUsage(error: unknown): error is Error {
 }
 
 /** One sentence for what a person can do something about; a stack for what they cannot. */
-function explain(error: unknown): { text: string; code: number } {
-  if (isUsage(error))
-    return { text: `${error.message.replaceAll(/\s*\n\s*/g, ' ')}: see 'bpfsvc --help'`, code: USAGE };
+function explain(error: unknown, typed: readonly string[]): { text: string; code: number } {
+  if (isUsage(error)) {
+    const help = ['bpfsvc', ...typed.filter((word) => word in words).slice(0, 1), '--help'].join(' ');
+    return { text: `${error.message.replaceAll(/\s*\n\s*/g, ' ')}: see '${help}'`, code: USAGE };
+  }
   if (error instanceof RefusedError || error instanceof UnsupportedError) return { text: error.message, code: FAILED };
   if (!(error instanceof Error)) return { text: String(error), code: FAILED };
   const code = 'code' in error ? error.code : undefined;
@@ -90,13 +92,13 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(0);
 });
 
+const typed = process.argv.slice(2);
 try {
-  const typed = process.argv.slice(2);
   // what people try first
   if (typed[0] === '--version') typed[0] = 'version';
   await main(typed);
 } catch (error) {
-  const { text, code } = explain(error);
+  const { text, code } = explain(error, typed);
   process.stderr.write(`bpfsvc: ${text}\n`);
   process.exitCode = code;
 }

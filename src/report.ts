@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { counted } from './count.ts';
 import type { Pass } from './keeper.ts';
 import type { Attached } from './kernel/attached.ts';
 import type { Device } from './kernel/devices.ts';
@@ -7,6 +8,7 @@ import type { Parsed } from './kube/parse.ts';
 import type { Problem } from './model/service.ts';
 import type { Step } from './plan/tables.ts';
 import { problemLog } from './problems.ts';
+import { unansweredServices } from './unanswered.ts';
 
 /** What the agent tells people of its work: one place that owns the words. */
 export interface Report {
@@ -29,15 +31,15 @@ export interface PassScope {
 export function makeReport(log: Logger): Report {
   const problems = problemLog(log, 'warn');
   const unserved = problemLog(log, 'info');
+  const findUnanswered = unansweredServices();
   let planned = new Map<string, readonly Problem[]>();
   return {
     attached({ attached, repointed, detached }, devices, level) {
-      const byName = new Map(devices.map((device) => [device.name, device]));
-      for (const where of attached) {
-        const device = byName.get(where.split(' ')[0] ?? '');
-        log[level](`attached at ${where}${device ? ` (${device.role}: ${device.reason})` : ''}`);
+      if (attached.length > 0) {
+        log[level](`attached at ${placesText(attached, devices)}`);
+        log.debug(`attached at ${attached.join(', ')}`);
       }
-      if (repointed.length > 0) log[level](`pointed ${repointed.length} hooks at the current programs`);
+      if (repointed.length > 0) log[level](`pointed ${counted(repointed.length, 'hook')} at the current programs`);
       for (const where of detached) log.info(`detached ${where}`);
     },
     swept(names) {
@@ -46,20 +48,37 @@ export function makeReport(log: Logger): Report {
     drift(steps) {
       const keys = steps.slice(0, 10).map(({ op, table, key }) => `${op} ${table} ${key}`);
       if (steps.length === 0) log.debug('audit: every row is as it should be');
-      else log.warn({ keys }, `audit: ${steps.length} rows were not as they should be: repairing`);
+      else log.warn({ keys }, `audit: ${counted(steps.length, 'row')} not as it should be: repairing`);
     },
     pass({ rows, problems: found }, { services, isAll, isFirst, milliseconds }) {
       if (isAll) planned = new Map(found);
       else for (const [name, reasons] of found) planned.set(name, reasons);
-      const text = `${rows} rows written for ${services} Services in ${milliseconds.toFixed(1)} ms`;
+      const text = `${counted(rows, 'row')} written for ${counted(services, 'Service')} in ${milliseconds.toFixed(1)} ms`;
       log[isFirst || rows > 0 ? 'info' : 'debug']({ rows, services, ms: Math.round(milliseconds) }, text);
     },
     problems(snapshot, parsed) {
       const all = [...snapshot.problems, ...(parsed?.problems ?? []), ...[...planned.values()].flat()];
       const told = new Set(all.map(({ object, reason }) => `${object}: ${reason}`));
       const reasons = [...(parsed?.unserved ?? [])].map(([name, reason]) => ({ object: `Service ${name}`, reason }));
+      if (parsed !== undefined) reasons.push(...findUnanswered(parsed));
       problems.report(all);
       unserved.report(reasons.filter(({ object, reason }) => !told.has(`${object}: ${reason}`)));
     },
   };
+}
+
+/** One device by its name and why, several by their number. */
+function placesText(hooks: readonly string[], devices: readonly Device[]): string {
+  const names = new Set(hooks.map((where) => where.slice(0, where.indexOf(' '))));
+  const own = devices.filter(({ name }) => names.has(name));
+  const [only] = own;
+  const places =
+    only !== undefined && own.length === 1
+      ? [`${only.name} (${only.role}: ${only.reason})`]
+      : (['wire', 'pod'] as const).flatMap((role) => {
+          const count = own.filter((device) => device.role === role).length;
+          return count > 0 ? counted(count, `${role} device`) : [];
+        });
+  const sockets = hooks.filter((where) => where.includes(' of ')).length;
+  return [...places, ...(sockets > 0 ? [counted(sockets, 'socket hook')] : [])].join(', ');
 }

@@ -24,6 +24,8 @@ struct load {
 	uint32_t program_count;
 	bool all_programs;
 	struct bpf_object *object;
+	char (*names)[MAP_NAME]; /* of the object's maps: libbpf gives one that is reused the name it was made with */
+	uint32_t name_count;
 };
 
 /* values: elf, name, maps, rodata, programs. false: an exception is pending, and what was taken is in `load`. */

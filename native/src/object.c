@@ -13,6 +13,7 @@ static void release(struct task *task)
 	bpf_object__close(load->object);
 	free(load->maps);
 	free(load->programs);
+	free(load->names);
 	free(load->rodata);
 	free(load->elf);
 }
@@ -25,11 +26,26 @@ static const char *plain_name(const struct bpf_map *map)
 	return bpf_map__is_internal(map) && dot ? dot : name;
 }
 
+static int note_names(struct load *load)
+{
+	struct bpf_map *map;
+	uint32_t i = 0;
+
+	bpf_object__for_each_map(map, load->object) load->name_count++;
+	load->names = calloc(load->name_count + 1, sizeof(*load->names));
+	if (!load->names)
+		return -1;
+	bpf_object__for_each_map(map, load->object)
+	    snprintf(load->names[i++], sizeof(*load->names), "%s", plain_name(map));
+	return 0;
+}
+
 static struct bpf_map *find_map(const struct load *load, const char *name)
 {
 	struct bpf_map *map;
+	uint32_t i = 0;
 
-	bpf_object__for_each_map(map, load->object) if (strcmp(plain_name(map), name) == 0) return map;
+	bpf_object__for_each_map(map, load->object) if (strcmp(load->names[i++], name) == 0) return map;
 	return NULL;
 }
 
@@ -132,6 +148,10 @@ static void open_and_load(struct load *load)
 		failure_set(&load->task.failure, errno, "object_open", object, NULL);
 		return;
 	}
+	if (note_names(load)) {
+		failure_set(&load->task.failure, ENOMEM, "object_load", object, NULL);
+		return;
+	}
 	if (set_maps(load) || set_rodata(load) || choose_programs(load))
 		return;
 	if (bpf_object__load(load->object))
@@ -152,17 +172,19 @@ static napi_value result(napi_env env, struct task *task)
 	struct bpf_program *program;
 	struct bpf_map *map;
 	napi_value object, maps, programs;
+	uint32_t i = 0;
 
 	if (napi_create_object(env, &object) != napi_ok || napi_create_object(env, &maps) != napi_ok ||
 	    napi_create_object(env, &programs) != napi_ok)
 		return NULL;
 	bpf_object__for_each_map(map, load->object)
 	{
-		napi_value handle = map_make(env, duplicate(bpf_map__fd(map)), plain_name(map));
+		const char *name = load->names[i++];
+		napi_value handle = map_make(env, duplicate(bpf_map__fd(map)), name);
 
 		if (!handle)
 			return NULL;
-		set(env, maps, plain_name(map), handle);
+		set(env, maps, name, handle);
 	}
 	bpf_object__for_each_program(program, load->object)
 	{

@@ -48,6 +48,7 @@ export interface BackendItem extends ServiceRef {
   readonly pools: readonly PoolName[];
 }
 
+/** Every port that is served: one that is not has no row in `frontends`, even if its name stands for its Service. */
 export function serviceItems({ tables, counters }: Reading): ServiceItem[] {
   const rows = readFrontends(tables);
   const clusterIPs = new Set(rows.filter(({ port }) => port === 0).map(({ address }) => address));
@@ -55,21 +56,23 @@ export function serviceItems({ tables, counters }: Reading): ServiceItem[] {
     rows.filter(({ port }) => port !== 0),
     ({ servicePort }) => servicePort,
   );
-  const items = [...tables.names].map(([key, value]): ServiceItem => {
+  const items = [...tables.names].flatMap(([key, value]): ServiceItem[] => {
     const id = u32.decode(key);
     const name = servicePortName.decode(value);
-    const own = byId.get(id) ?? [];
+    const own = (byId.get(id) ?? []).sort((a, b) => familyOrder(a.address, b.address));
     const [first] = own;
-    return {
+    if (first === undefined) return [];
+    const item = {
       ...refOf(tables, id),
       port: name.number,
       protocol: protocolText(name.protocol),
-      clusterIPs: own.flatMap(({ address }) => (clusterIPs.has(address) ? [address] : [])).sort(familyOrder),
-      pool: first?.pool ?? 'any',
-      affinitySeconds: first?.affinitySeconds ?? 0,
+      clusterIPs: own.flatMap(({ address }) => (clusterIPs.has(address) ? [address] : [])),
+      pool: first.pool,
+      affinitySeconds: first.affinitySeconds,
       backends: distinct(own.flatMap((row) => slotsOf(tables, row[row.pool]).map(slotText))),
       counters: countersOf(counters.get(id)),
     };
+    return [item];
   });
   return items.sort(byService);
 }

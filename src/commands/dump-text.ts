@@ -2,48 +2,28 @@ import { columns } from './columns.ts';
 import type { AffinityItem, FlowItem } from './dump-flows.ts';
 import type { BackendItem, FrontendItem, ServiceItem } from './dump-items.ts';
 
-/** So many backends stand in a cell; the others are counted. */
-const SHOWN = 3;
+/** Backends that fit into so many characters stand in a cell, but at least one; the others are counted. */
+const WIDEST = 32;
 
 export function servicesText(items: readonly ServiceItem[], wide: boolean): string {
-  const titles = [
-    'NAMESPACE',
-    'NAME',
-    'PORT',
-    'PROTOCOL',
-    'CLUSTER-IP',
-    'POOL',
-    'AFFINITY',
-    'BACKENDS',
-    'CONNECTIONS',
-    'REFUSED',
-    'DROPPED',
-  ];
+  const titles = ['NAMESPACE', 'NAME', 'PORT', 'CLUSTER-IP', 'POOL', 'BACKENDS', 'CONNECTIONS', 'REFUSED', 'DROPPED'];
   const rows = items.map((item) => {
     const { namespace, name, portName, port, protocol, clusterIPs, pool, affinitySeconds, backends, counters, id } =
       item;
     const text = [
       namespace,
       name,
-      portName ? `${portName}:${port}` : String(port),
-      protocol,
+      `${portName && `${portName}:`}${port}/${protocol}`,
       clusterIPs.join(','),
       pool,
-      affinitySeconds > 0 ? `${affinitySeconds}s` : '',
-      shown(backends, wide),
+      wide ? backends.join(',') : shortened(backends),
       ...['connected_', 'reject_', 'drop_'].map((kind) => String(sum(counters, kind))),
     ];
-    return wide
-      ? [
-          ...text,
-          Object.entries(counters)
-            .map(([why, count]) => `${why}=${count}`)
-            .join(','),
-          String(id),
-        ]
-      : text;
+    const reasons = Object.entries(counters).map(([why, count]) => `${why}=${count}`);
+    const affinity = affinitySeconds > 0 ? `${affinitySeconds}s` : '';
+    return wide ? [...text, affinity, reasons.join(','), String(id)] : text;
   });
-  return columns(wide ? [...titles, 'COUNTERS', 'ID'] : titles, rows);
+  return columns(wide ? [...titles, 'AFFINITY', 'COUNTERS', 'ID'] : titles, rows);
 }
 
 export function frontendsText(items: readonly FrontendItem[], wide: boolean): string {
@@ -119,9 +99,15 @@ function serviceText({ namespace, name, portName }: { namespace: string; name: s
   return `${namespace}/${name}${portName && `:${portName}`}`;
 }
 
-function shown(backends: readonly string[], all: boolean): string {
-  if (all || backends.length <= SHOWN) return backends.join(',');
-  return `${backends.slice(0, SHOWN).join(',')} + ${backends.length - SHOWN} more`;
+function shortened(backends: readonly string[]): string {
+  let shown = backends.length;
+  while (shown > 1 && firstOf(backends, shown).length > WIDEST) shown--;
+  return firstOf(backends, shown);
+}
+
+function firstOf(backends: readonly string[], count: number): string {
+  const more = backends.length - count;
+  return `${backends.slice(0, count).join(',')}${more > 0 ? ` + ${more} more` : ''}`;
 }
 
 function sum(counters: Readonly<Record<string, number>>, kind: string): number {

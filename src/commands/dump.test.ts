@@ -32,11 +32,35 @@ const dns = {
   },
 };
 
+/** A slice of each family: addresses that the map's order mixes. */
+const both = {
+  ...dns,
+  metadata: { name: 'both', namespace: 'default' },
+  spec: {
+    ...dns.spec,
+    internalTrafficPolicy: 'Cluster',
+    clusterIPs: ['fd00:10:96::2', '10.96.0.2'],
+    ipFamilies: ['IPv6', 'IPv4'],
+    ports: [
+      { name: 'sig', port: 3868, protocol: 'SCTP' },
+      { name: 'http', port: 80, protocol: 'TCP' },
+    ],
+  },
+};
+const slices = ['10.2.0.1', 'fd00:2::1'].map((address, i) => ({
+  apiVersion: 'discovery.k8s.io/v1',
+  kind: 'EndpointSlice',
+  metadata: { name: `both-${i}`, labels: { 'kubernetes.io/service-name': 'both' } },
+  addressType: i === 0 ? 'IPv4' : 'IPv6',
+  ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+  endpoints: [{ addresses: [address] }],
+}));
+
 test.before(async () => {
   const web = service('web', '10.96.0.1', ['10.1.0.1', '10.1.0.2', '10.1.0.3', '10.1.0.4', '10.1.0.5']);
-  const agent = runAgentIn(box, { manifests: writeManifest(box, 'dump.json', [...web, dns]) });
+  const agent = runAgentIn(box, { manifests: writeManifest(box, 'dump.json', [...web, dns, both, ...slices]) });
   await eventually(() => {
-    if (!agent.messages.some((text) => /rows written/.test(text))) throw new Error('not yet');
+    if (!agent.messages.some((text) => /rows? written/.test(text))) throw new Error('not yet');
   }, 60);
   await agent.stop();
   fillState();
@@ -107,9 +131,9 @@ async function json(...args: string[]): Promise<{ kind: string; items: Record<st
 }
 
 for (const [kind, count] of [
-  ['services', 3],
-  ['frontends', 8],
-  ['backends', 5],
+  ['services', 4],
+  ['frontends', 12],
+  ['backends', 7],
   ['flows', 2],
   ['affinity', 1],
 ] as const) {
@@ -136,6 +160,13 @@ test('dump names Services with the agent dead', async (t) => {
   const { items } = await json();
   t.like(items[0], {
     namespace: 'default',
+    name: 'both',
+    portName: 'http',
+    clusterIPs: ['10.96.0.2', 'fd00:10:96::2'],
+    backends: ['10.2.0.1:8080', '[fd00:2::1]:8080'],
+  });
+  t.like(items[1], {
+    namespace: 'default',
     name: 'web',
     portName: 'http',
     port: 80,
@@ -146,7 +177,7 @@ test('dump names Services with the agent dead', async (t) => {
     backends: ['10.1.0.1:8080', '10.1.0.2:8080', '10.1.0.3:8080', '10.1.0.4:8080', '10.1.0.5:8080'],
     counters: { connected_pod: 3 * possibleCpus, reject_undefined_port: 3 * possibleCpus },
   });
-  t.like(items[2], {
+  t.like(items[3], {
     namespace: 'kube-system',
     name: 'dns',
     portName: 'udp',
@@ -177,44 +208,25 @@ test('dump prints tables as kubectl does, short and wide', async (t) => {
   t.deepEqual(
     short.stdout.split('\n').map((line) => line.split(/ {3,}/)),
     [
-      [
-        'NAMESPACE',
-        'NAME',
-        'PORT',
-        'PROTOCOL',
-        'CLUSTER-IP',
-        'POOL',
-        'AFFINITY',
-        'BACKENDS',
-        'CONNECTIONS',
-        'REFUSED',
-        'DROPPED',
-      ],
-      [
-        'default',
-        'web',
-        'http:80',
-        'TCP',
-        '10.96.0.1',
-        'any',
-        '<none>',
-        '10.1.0.1:8080,10.1.0.2:8080,10.1.0.3:8080 + 2 more',
-        `${cpus}`,
-        `${cpus}`,
-        '0',
-      ],
+      ['NAMESPACE', 'NAME', 'PORT', 'CLUSTER-IP', 'POOL', 'BACKENDS', 'CONNECTIONS', 'REFUSED', 'DROPPED'],
+      ['default', 'web', 'http:80/TCP', '10.96.0.1', 'any', '10.1.0.1:8080 + 4 more', `${cpus}`, `${cpus}`, '0'],
       [''],
     ],
   );
   const wide = await runCli('dump', 'services', 'default/web', '-o', 'wide', ...pins);
-  t.regex(wide.stdout, /10\.1\.0\.5:8080 .* connected_pod=\d+,reject_undefined_port=\d+ +\d+\n$/);
+  t.regex(wide.stdout, /10\.1\.0\.5:8080 .* <none> +connected_pod=\d+,reject_undefined_port=\d+ +\d+\n$/);
+  const nobody = await runCli('dump', 'kube-system/dns', ...pins);
+  t.regex(nobody.stdout, / +local +<none> +0 +0 +0\n/);
+  const empty = await runCli('dump', '-o', 'wide', 'kube-system/dns', ...pins);
+  t.regex(empty.stdout, / +local +<none> .* 600s +<none> /);
+  for (const line of (await runCli('dump', ...pins)).stdout.split('\n')) t.true(line.length <= 140, line);
   const flows = await runCli('dump', 'flows', ...pins);
   t.is(flows.stdout.split('\n').length, 3, 'twins are only shown in wide tables');
 });
 
 test('dump narrows by namespace and by Service', async (t) => {
   t.is((await json('frontends', '-n', 'kube-system')).items.length, 6);
-  t.is((await json('-A')).items.length, 3);
+  t.is((await json('-A')).items.length, 4);
   t.is((await json('backends', 'kube-system/dns').catch(() => ({ items: [] }))).items.length, 0);
 });
 

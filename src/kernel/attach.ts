@@ -7,9 +7,9 @@ import type { Hook, Mechanism } from './hooks.ts';
 import { listLinkPins, makeDirectory, type PinDir, removePin } from './pins.ts';
 
 /**
- * Makes the attached programs what the hooks say: first points every standing link at its program, all at once and without
- * a gap, then detaches what is not asked for, then attaches what is missing, in the order of the hooks. Finds out by
- * itself what stands, so that it is start, upgrade, repair after a crash and the answer to a new device alike.
+ * Makes the attached programs what the hooks say, in the order of the hooks: first points every standing link at its
+ * program without a gap, then detaches what is not asked for, then attaches what is missing. Finds out by itself what
+ * stands, so that it is start, upgrade, repair after a crash and the answer to a new device alike.
  */
 export async function attachHooks(
   dir: PinDir,
@@ -68,18 +68,17 @@ async function repoint(
   standing: ReadonlyMap<string, Standing>,
   done: Attached,
 ): Promise<void> {
-  const updates = hooks.map(async (hook) => {
+  for (const hook of hooks) {
     const found = standing.get(hook.pin);
     const program = programs[hook.program];
-    if (found === undefined || found.info.programId === program.info.id) return;
+    if (found === undefined || found.info.programId === program.info.id) continue;
     try {
       await found.link.update(program);
       done.repointed.push(hook.where);
     } catch (error) {
       refuse(done, hook.where, error);
     }
-  });
-  await Promise.all(updates);
+  }
 }
 
 /** Drops links that no hook asks for, and those of a cgroup that is no longer the one to serve. */

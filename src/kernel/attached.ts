@@ -15,6 +15,14 @@ export function nothingAttached(): Attached {
   return { attached: [], repointed: [], detached: [], failed: [] };
 }
 
+/** Of two rounds, one after the other. */
+export function joinAttached(first: Attached | undefined, second: Attached | undefined): Attached | undefined {
+  if (first === undefined || second === undefined) return first ?? second;
+  const { attached, detached } = first;
+  /* What was pointed or failed in the first round, was or did so again in the second. */
+  return { ...second, attached: [...attached, ...second.attached], detached: [...detached, ...second.detached] };
+}
+
 /** Notes a failure, but for that of a device that is gone: its disappearance is an event of its own. */
 export function refuse(done: Attached, where: string, error: unknown): void {
   if (!(error instanceof BpfError)) throw error;

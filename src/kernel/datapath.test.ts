@@ -6,11 +6,19 @@ import { makeSandbox } from '../../test/sandbox.ts';
 import { flowKey, maps } from '../layout.gen.ts';
 import { Datapath, type DatapathOptions } from './datapath.ts';
 import type { Device } from './devices.ts';
-import type { Generation } from './generation.ts';
+import { type Generation, openGeneration } from './generation.ts';
 import { programNames } from './hooks.ts';
 import { loadGeneration } from './load.ts';
 import { defaultSizes, encodeConfig, readObjects } from './objects.ts';
-import { listGenerations, listLinkPins, listStatePins, pinDir, removePin, setCurrentGeneration } from './pins.ts';
+import {
+  currentGeneration,
+  listGenerations,
+  listLinkPins,
+  listStatePins,
+  pinDir,
+  removePin,
+  setCurrentGeneration,
+} from './pins.ts';
 import { RefusedError } from './refused.ts';
 import { type Sizes, stateNames } from './sizes.ts';
 import { unload } from './unload.ts';
@@ -147,8 +155,9 @@ test('Datapath.replace() copies the rows of a state map whose size changes, also
   using datapath = await start('resize');
   current(datapath).state.flows.update(aFlow, flowValue);
   const before = current(datapath);
+  const isFirst = () => current(datapath).hash === before.hash;
   await datapath.replace({ ...small, flows: 2048 }, async () => {
-    before.state.flows.update(otherFlow, flowValue);
+    if (isFirst()) before.state.flows.update(otherFlow, flowValue);
   });
   const { flows } = current(datapath).state;
   t.is(flows.info.maxEntries, 2048);
@@ -213,6 +222,54 @@ test('Datapath heals a crash between naming the new generation and pointing link
   t.truthy(current(again).state.flows.lookup(aFlow));
   t.deepEqual(listGenerations(dir), [next.hash]);
   next[Symbol.dispose]();
+});
+
+test('Datapath.replace() gives other sizes of state maps first to programs that find the rows before, then to plain ones', async (t) => {
+  using datapath = await start('twice');
+  const { flows } = current(datapath).state;
+  const before = flows.info.id;
+  const dir = pinDir(join(box.bpfFs, 'twice'));
+  const found: boolean[] = [];
+  await datapath.replace({ ...small, flows: 512 }, async ({ programs }) => {
+    found.push(programs.from_pod.info.mapIds.includes(before));
+    const running = openGeneration(dir, currentGeneration(dir) ?? '');
+    found.push(running?.programs.from_pod.info.mapIds.includes(before) ?? false);
+    running?.[Symbol.dispose]();
+  });
+  t.deepEqual(found, [true, true, false, true], 'next and current, of the two times');
+  t.true(datapath.isCurrent({ ...small, flows: 512 }));
+  t.deepEqual(listGenerations(dir), [current(datapath).hash]);
+  await datapath.replace({ ...small, flows: 512, counters: 2048 }, async () => void found.push(true));
+  t.is(found.length, 5, 'once, where programs have nothing to find');
+});
+
+test('Datapath heals a crash between the two replacements that give a state map another size', async (t) => {
+  const datapath = await start('between');
+  const old = current(datapath);
+  const dir = pinDir(join(box.bpfFs, 'between'));
+  const sizes = { ...small, flows: 512 };
+  const recipe = { objects: readObjects(), config: encodeConfig(netnsCookie()), sizes };
+  const next = await loadGeneration(dir, recipe, old);
+  setCurrentGeneration(dir, next.hash);
+  using connect4 = BpfLink.openPinned(join(dir.links, 'cgroup-connect4'));
+  await connect4.update(next.programs.connect4);
+  old.state.flows.update(aFlow, flowValue);
+  datapath.close();
+  next[Symbol.dispose]();
+
+  using again = Datapath.open(options('between'));
+  t.is(current(again).hash, next.hash);
+  t.is(current(again).sizes.flows, 512, 'its own map, not that of before, which its programs use too');
+  t.false(again.isCurrent(sizes));
+  await again.attach(devices);
+  t.deepEqual(attachedPrograms('between'), expectedPrograms(current(again)));
+  await again.replace(sizes, async ({ state }) => {
+    t.truthy(state.flows.lookup(aFlow), 'what was not copied when it died is there before the programs are');
+  });
+  t.true(again.isCurrent(sizes));
+  t.deepEqual(attachedPrograms('between'), expectedPrograms(current(again)));
+  t.deepEqual(listGenerations(dir), [current(again).hash]);
+  t.is(listStatePins(dir).filter(({ name }) => name === 'flows').length, 1);
 });
 
 test('Datapath takes a generation that lost a pin for none, and replaces it without a gap', async (t) => {

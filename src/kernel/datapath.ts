@@ -1,7 +1,7 @@
 import type { PathLock } from 'libbpf-ts';
 import type { Rows } from '../plan/tables.ts';
 import { attachHooks } from './attach.ts';
-import type { Attached } from './attached.ts';
+import { type Attached, joinAttached } from './attached.ts';
 import type { Device } from './devices.ts';
 import { type Generation, openGeneration, pinnedNames, pinnedSizes } from './generation.ts';
 import { cgroupHooks, deviceHooks, type Hook, type Mechanism } from './hooks.ts';
@@ -17,8 +17,8 @@ import {
   removeGeneration,
   setCurrentGeneration,
 } from './pins.ts';
-import type { Sizes } from './sizes.ts';
-import { copyState, dropState, takeOverState } from './state.ts';
+import { inheritedNames, type Sizes } from './sizes.ts';
+import { copyCounters, dropState, takeOverState } from './state.ts';
 
 export interface DatapathOptions {
   /** A directory on a BPF filesystem; it is made if missing. */
@@ -105,16 +105,31 @@ export class Datapath implements Disposable {
   /**
    * Loads a generation beside the current one, has it filled, and takes the old one's place with it. If `fill` throws,
    * the old one stays in charge and nothing of the new one remains. undefined as from `attach`.
+   *
+   * Where a state map changes its size, this is done twice, and `fill` is called twice: the programs of the first generation
+   * also find the rows of the old maps, and when these are copied the second one follows, which need not. A copy alone
+   * would miss what the old programs write before the last of them is replaced.
    */
   async replace(sizes: Sizes, fill: (next: Generation) => Promise<void>): Promise<Attached | undefined> {
+    /* What a replacement left that ended halfway: what it did not copy yet is in no map that is copied below. */
+    await this.sweep();
+    const old = this.#generation;
+    const inherits = old !== undefined && inheritedNames.some((name) => old.sizes[name] !== sizes[name]);
+    const first = inherits ? await this.#replaceOnce(sizes, fill, old) : undefined;
+    return joinAttached(first, await this.#replaceOnce(sizes, fill));
+  }
+
+  async #replaceOnce(
+    sizes: Sizes,
+    fill: (next: Generation) => Promise<void>,
+    before?: Generation,
+  ): Promise<Attached | undefined> {
     const { objects, config } = this.#options;
-    const next = await loadGeneration(this.#dir, { objects, sizes, config });
+    const next = await loadGeneration(this.#dir, { objects, sizes, config }, before);
     const old = this.#generation;
     try {
       await fill(next);
-      /* The second copy is short, and so is what is missed between it and the swap. */
-      if (old) await copyState(old, next);
-      if (old) await copyState(old, next);
+      if (old) await copyCounters(old, next);
     } catch (error) {
       next[Symbol.dispose]();
       removeGeneration(this.#dir, next.hash);

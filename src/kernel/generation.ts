@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { BpfMap, BpfProgram } from 'libbpf-ts';
 import { maps as layouts } from '../layout.gen.ts';
 import { type Rows, type TableName, tableNames } from '../plan/tables.ts';
@@ -37,7 +37,8 @@ export function openGeneration(dir: PinDir, hash: string): Generation | undefine
     const tables = record(tableNames, (name) => checked(name, keep(BpfMap.openPinned(join(path, name)))));
     const programs = record(programNames, (name) => keep(BpfProgram.openPinned(join(path, name))));
     const used = new Set(Object.values(programs).flatMap((program) => program.info.mapIds));
-    const pins = listStatePins(dir);
+    const names = readText(join(path, 'state'))?.split(' ') ?? [];
+    const pins = listStatePins(dir).filter((pin) => names.includes(basename(pin.path)));
     const found = record(stateNames, (name) => openUsed(name, pins, used));
     const state = record(stateNames, (name) => keep(found[name].map));
     /* Of a state map the pin tells what was asked for: the kernel rounds that up where a map has lists by CPU. */
@@ -53,7 +54,7 @@ export function openGeneration(dir: PinDir, hash: string): Generation | undefine
   }
 }
 
-/** The pinned state map of this name that one of the generation's programs uses; if none does, one of our layout. */
+/** The state map of this name, if its pin is still that of the map that the generation's programs use. */
 function openUsed(
   name: StateName,
   pins: readonly StatePin[],

@@ -33,9 +33,9 @@ export interface Hook {
   readonly where: string;
 }
 
-/** The hooks of all sockets below a cgroup directory. */
+/** The hooks of all sockets below a cgroup directory: those of answers before those of questions, as for devices. */
 export function cgroupHooks(path: string): Hook[] {
-  return socketHooks.map((name) => ({
+  return socketHooks.toReversed().map((name) => ({
     pin: `cgroup-${name}`,
     program: name,
     target: { kind: 'cgroup', path, attachType: name },
@@ -44,8 +44,8 @@ export function cgroupHooks(path: string): Hook[] {
 }
 
 /**
- * The hooks of devices. Wires come first, since an untranslated address must not leave by them, and everywhere the way
- * back before the way there: who is let in must be able to answer.
+ * The hooks of devices. Wires come first, since an untranslated address must not leave by them; and before the ways there
+ * the ways back, so that whatever a program begins finds its answers translated: programs find the flows of those before.
  */
 export function deviceHooks(devices: readonly Device[]): Hook[] {
   const wires = devices.filter((device) => device.role === 'wire');

@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { BpfMap, type BpfObject, loadObject } from 'libbpf-ts';
-import { maps as layouts } from '../layout.gen.ts';
+import { config, maps as layouts } from '../layout.gen.ts';
 import { tableNames } from '../plan/tables.ts';
 import { rodataWith } from './elf.ts';
 import { type Generation, openGeneration, record } from './generation.ts';
 import { podHooks, programNames, socketHooks, wireHooks } from './hooks.ts';
 import { generationHash, layoutText, type Objects } from './objects.ts';
 import { generationPath, makeDirectory, type PinDir, removeGeneration, statePin, writeText } from './pins.ts';
-import { type Sizes, type StateName, stateNames } from './sizes.ts';
+import { inheritedNames, type Sizes, type StateName, stateNames } from './sizes.ts';
 
 /** What a generation is made of. */
 export interface Recipe {
@@ -21,10 +21,11 @@ export interface Recipe {
 /**
  * Loads a generation beside whatever there is and pins it; its tables are empty and nothing is attached. State maps of the
  * same layout and size are shared with the generations before it, others are made. A half loaded one leaves a directory
- * that nothing points at.
+ * that nothing points at. With `before`, its programs also find the rows of that one's state maps, until they are copied.
  */
-export async function loadGeneration(dir: PinDir, recipe: Recipe): Promise<Generation> {
-  const { objects, sizes, config } = recipe;
+export async function loadGeneration(dir: PinDir, recipe: Recipe, before?: Generation): Promise<Generation> {
+  const { objects, sizes } = recipe;
+  const config = before === undefined ? recipe.config : takingOver(recipe.config);
   const hash = generationHash(objects, sizes, config);
   removeGeneration(dir, hash);
   const opened: Disposable[] = [];
@@ -40,9 +41,13 @@ export async function loadGeneration(dir: PinDir, recipe: Recipe): Promise<Gener
       const map = reused[name];
       options[name] = map ? { reuse: map } : { maxEntries: sizes[name] };
     }
+    for (const name of inheritedNames) {
+      const map = before?.state[name];
+      if (map && map.info.id !== reused[name]?.info.id) options[beforeName(name)] = { reuse: map };
+    }
     const { maps } = keep(await loadObject(objects.tc, { name: 'maps', maps: options, programs: [] }));
     /* The verifier takes its time over each: in threads of its own. */
-    const programs = await loadPrograms(objects, config, pick([...tableNames, ...stateNames], maps));
+    const programs = await loadPrograms(objects, config, pick(sharedNames, maps));
     programs.forEach(keep);
     const loaded: Pinnable = {
       tables: pick(tableNames, maps),
@@ -57,6 +62,18 @@ export async function loadGeneration(dir: PinDir, recipe: Recipe): Promise<Gener
   if (generation === undefined) throw new Error(`generation ${hash} cannot be opened again after it was pinned`);
   return generation;
 }
+
+/** The settings of programs that also look into the state maps of the generation before. */
+function takingOver(configHex: string): string {
+  return config.encode({ ...config.decode(configHex), takesOver: 1 });
+}
+
+function beforeName<Name extends string>(name: Name): `${Name}_before` {
+  return `${name}_before`;
+}
+
+/** The maps that all objects have to see as one. */
+const sharedNames = [...tableNames, ...stateNames, ...inheritedNames.map(beforeName)] as const;
 
 /** The programs of all objects on the given maps. If one is refused, so is the whole. */
 async function loadPrograms(
@@ -85,10 +102,10 @@ async function loadPrograms(
 /** Loads the programs on small maps of their own and lets them go: a BpfError tells what the verifier has against them. */
 export async function tryPrograms({ objects, config }: Omit<Recipe, 'sizes'>): Promise<void> {
   const small = Object.fromEntries(
-    [...tableNames, ...stateNames].map((name) => [name, { maxEntries: Math.min(64, layouts[name].maxEntries) }]),
+    sharedNames.map((name) => [name, { maxEntries: Math.min(64, layouts[name].maxEntries) }]),
   );
   using object = await loadObject(objects.tc, { name: 'maps', maps: small, programs: [] });
-  const maps = pick([...tableNames, ...stateNames], object.maps);
+  const maps = pick(sharedNames, object.maps);
   for (const one of await loadPrograms(objects, config, maps)) one.close();
 }
 
@@ -110,11 +127,16 @@ function pinGeneration(
   sizes: Sizes,
   reused: Partial<Record<StateName, BpfMap>>,
 ): void {
-  for (const name of stateNames) {
-    if (reused[name] === undefined) state[name].pin(statePin(dir, name, layouts[name].layout, sizes[name]).path);
-  }
+  const pins = record(stateNames, (name) => statePin(dir, name, layouts[name].layout, sizes[name]).path);
+  for (const name of stateNames) if (reused[name] === undefined) state[name].pin(pins[name]);
   const path = generationPath(dir, hash);
   makeDirectory(path);
+  writeText(
+    join(path, 'state'),
+    Object.values(pins)
+      .map((pin) => basename(pin))
+      .join(' '),
+  );
   for (const name of tableNames) tables[name].pin(join(path, name));
   for (const name of programNames) programs[name].pin(join(path, name));
   writeText(join(path, 'layout'), layoutText);

@@ -38,6 +38,7 @@ export function encodeConfig(hostNetnsCookie: bigint): string {
     tcpClosingSeconds: 30,
     halfOpenSeconds: 60,
     udpSeconds: UDP_SECONDS,
+    takesOver: 0,
     fibSource: 1,
   });
 }

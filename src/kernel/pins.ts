@@ -16,6 +16,7 @@ import { join } from 'node:path';
  *
  *   generation-<hash>/          the service tables and programs of one generation
  *     layout -> <hash>          not a place: the text says which layout the tables have
+ *     state -> <map>-... ...    a text too: the names of the pins of its state maps
  *   current -> generation-...   the generation that is filled: links point at its programs, or shall
  *   <map>-<layout>-<rows>       a state map, which outlives generations
  *   links/tcx-<ifindex>-ingress, links/cgroup-connect4 …

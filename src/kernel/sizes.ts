@@ -12,6 +12,9 @@ export const stateNames = [
 ] as const;
 export type StateName = (typeof stateNames)[number];
 
+/** Those whose rows programs also find in the maps of the generation before: see bpf/state.h. */
+export const inheritedNames = ['flows', 'half_open', 'affinity', 'udp_choices', 'socket_reverse'] as const;
+
 /** How many rows each map holds at most. */
 export type Sizes = Readonly<Record<TableName | StateName, number>>;
 

@@ -1,27 +1,59 @@
 import { setImmediate } from 'node:timers/promises';
-import { BpfError, BpfMap } from 'libbpf-ts';
+import { BpfError, BpfMap, possibleCpus, synchronizeRcu } from 'libbpf-ts';
 import { maps } from '../layout.gen.ts';
 import type { Generation } from './generation.ts';
 import { listStatePins, type PinDir, removePin, type StatePin } from './pins.ts';
-import { type StateName, stateNames } from './sizes.ts';
+import { inheritedNames, type StateName, stateNames } from './sizes.ts';
+
+const BPF_F_NO_COMMON_LRU = 2;
+
+/** Tells from a row's value when it was last used, in seconds of the monotonic clock. */
+type Seen = (value: Uint8Array) => number;
 
 /**
- * Copies the rows that `to` does not have: what it has is newer. Rows that the programs add meanwhile may be missed, so a
- * swap copies before and after. Returns how many were copied; a full map ends it.
+ * Copies the rows that `to` does not have: what it has is newer. A row that programs delete from `from`, and then from `to`,
+ * meanwhile does not come back. Returns how many were copied; a full map ends it. An LRU map is never full but evicts, so
+ * that of rows with a stamp only the youngest are copied, and a quarter is left for what programs put there meanwhile.
  */
-export async function copyRows(from: BpfMap, to: BpfMap): Promise<number> {
+export async function copyRows(from: BpfMap, to: BpfMap, seen?: Seen): Promise<number> {
   let copied = 0;
+  for (const [i, { key, value }] of (await rowsToCopy(from, to, seen)).entries()) {
+    if (i % 1024 === 1023) await setImmediate();
+    if (to.lookup(key) !== undefined) continue;
+    const outcome = insert(to, key, value);
+    if (outcome === 'full') return copied;
+    if (outcome === 'there') continue;
+    if (from.lookup(key) === undefined) to.delete(key);
+    else copied += 1;
+  }
+  return copied;
+}
+
+/** With a stamp, oldest first: what is evicted all the same is the oldest. */
+async function rowsToCopy(from: BpfMap, to: BpfMap, seen: Seen = () => 0) {
+  const { keySize } = from.info;
+  const rows: { key: Uint8Array; value: Uint8Array; stamp: number }[] = [];
   for await (const { count, keys, values } of from.entries()) {
     for (let i = 0; i < count; i += 1) {
-      const key = keys.subarray(i * from.info.keySize, (i + 1) * from.info.keySize);
-      if (to.lookup(key) !== undefined) continue;
-      const outcome = insert(to, key, values.subarray(i * from.valueSize, (i + 1) * from.valueSize));
-      if (outcome === 'full') return copied;
-      if (outcome === 'inserted') copied += 1;
+      const value = values.subarray(i * from.valueSize, (i + 1) * from.valueSize);
+      rows.push({ key: keys.subarray(i * keySize, (i + 1) * keySize), value, stamp: seen(value) });
     }
     await setImmediate();
   }
-  return copied;
+  return rows.sort((a, b) => a.stamp - b.stamp).slice(-roomForCopies(to));
+}
+
+/** A map with lists by CPU puts what one thread writes into one of them. */
+function roomForCopies({ info }: BpfMap): number {
+  if (info.type !== 'lru_hash') return info.maxEntries;
+  return Math.ceil((0.75 * info.maxEntries) / (info.flags & BPF_F_NO_COMMON_LRU ? possibleCpus : 1));
+}
+
+function seenOf(name: StateName): Seen | undefined {
+  const inherited = inheritedNames.find((one) => one === name);
+  if (inherited === undefined) return undefined;
+  const { value } = maps[inherited];
+  return (bytes) => value.decode(Buffer.from(bytes).toString('hex')).seen;
 }
 
 function insert(map: BpfMap, key: Uint8Array, value: Uint8Array): 'inserted' | 'there' | 'full' {
@@ -35,13 +67,10 @@ function insert(map: BpfMap, key: Uint8Array, value: Uint8Array): 'inserted' | '
   }
 }
 
-/** Copies into the state maps of a generation what those of another hold that it does not share. */
-export async function copyState(from: Generation, to: Generation): Promise<number> {
-  let copied = 0;
-  for (const name of stateNames) {
-    if (from.state[name].info.id !== to.state[name].info.id) copied += await copyRows(from.state[name], to.state[name]);
-  }
-  return copied;
+/** Before anybody counts there: what is counted between this and the swap is lost. Nothing happens if it is one map. */
+export async function copyCounters(from: Generation, to: Generation): Promise<void> {
+  const [old, next] = [from.state.counters, to.state.counters];
+  if (old.info.id !== next.info.id) await copyRows(old, next);
 }
 
 /**
@@ -49,9 +78,12 @@ export async function copyState(from: Generation, to: Generation): Promise<numbe
  * swap, or of a crash in the middle of one, are there. Returns the names of the pins.
  */
 export async function takeOverState(dir: PinDir, generation: Generation): Promise<string[]> {
-  for (const { pin, name } of unusedPins(dir, generation)) {
+  const unused = unusedPins(dir, generation);
+  /* A program that was just replaced may still be at work on them. */
+  if (unused.length > 0) await synchronizeRcu();
+  for (const { pin, name } of unused) {
     using map = BpfMap.openPinned(pin.path);
-    if (name && fits(pin, name, map, generation.state[name])) await copyRows(map, generation.state[name]);
+    if (name && fits(pin, name, map, generation.state[name])) await copyRows(map, generation.state[name], seenOf(name));
   }
   return dropState(dir, generation);
 }

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { isBpfFs } from 'libbpf-ts';
+import { isBpfFs, netLinks } from 'libbpf-ts';
 import { detachAll } from './attach.ts';
 import { detachFilters } from './filters.ts';
 import { lockPinDir } from './lock.ts';
@@ -17,6 +17,7 @@ import { RefusedError } from './refused.ts';
 
 /** What was there and is gone now. */
 export interface Unloaded {
+  /** 'eth0 ingress' where the device is here, else the pin's name. */
   readonly links: string[];
   readonly filters: string[];
   readonly generations: string[];
@@ -36,7 +37,8 @@ export async function unload(path: string): Promise<Unloaded> {
   }
   if (!isBpfFs(path)) throw new RefusedError(`${path} is not on a BPF filesystem: bpfsvc has pinned nothing there`);
   using _lock = lockPinDir(path);
-  const links = await detachAll(dir);
+  const names = new Map((await netLinks()).map(({ ifindex, name }) => [ifindex, name]));
+  const links = (await detachAll(dir)).map((pin) => placeOf(pin, names));
   const filters = await detachFilters();
   removePin(dir.current);
   removePin(join(dir.path, 'next'));
@@ -47,4 +49,10 @@ export async function unload(path: string): Promise<Unloaded> {
   removeDirectory(dir.links);
   leaveDirectory(dir.path);
   return { links, filters, generations, state: state.map((pin) => `${pin.name}-${pin.layout}-${pin.size}`) };
+}
+
+function placeOf(pin: string, names: ReadonlyMap<number, string>): string {
+  const [, ifindex, direction] = /^tcx-(\d+)-(ingress|egress)$/.exec(pin) ?? [];
+  const name = names.get(Number(ifindex));
+  return name === undefined ? pin : `${name} ${direction}`;
 }

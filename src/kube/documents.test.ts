@@ -1,13 +1,14 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { parseAllDocuments } from 'yaml';
+import { chunkReader } from './chunk-reader.ts';
 import { objectsOf, readDocuments, splitDocuments } from './documents.ts';
 import { objectKey } from './objects.ts';
 
 const service = (name: string) => `apiVersion: v1\nkind: Service\nmetadata: {name: ${name}}\n`;
 
 async function read(text: string): Promise<{ names: string[]; failures: string[] }> {
-  const { chunks } = await readDocuments(text, new Map());
+  const { chunks } = await readDocuments(text, new Map(), chunkReader());
   const failures = chunks.flatMap(({ line, content: { failure } }) =>
     failure === null ? [] : `${line + failure.line - 1}:${failure.column}`,
   );
@@ -71,9 +72,25 @@ for (const [name, text] of [
   test(`readDocuments() survives ${name}`, async (t) => t.is((await read(text)).failures.length, 1));
 }
 
+for (const [name, text, lines] of [
+  ['of one chunk with a directive', `%YAML 1.2\n---\n${service('a')}---\n# b\n${service('b')}---\nx: 1\n`, [2, 6, 11]],
+  [
+    'each with its directive',
+    `%YAML 1.2\n---\n${service('a')}...\n---\n${service('b')}...\n%YAML 1.2\n---\nx: 1\n`,
+    [2, 7, 13],
+  ],
+  ['after an end mark alone', `${service('a')}...\n${service('b')}...\nx: 1\n`, [1, 5, 9]],
+] as const) {
+  test(`readDocuments() tells the line of documents ${name}`, async (t) => {
+    const { chunks } = await readDocuments(text, new Map(), chunkReader());
+    const found = chunks.flatMap(({ line, content }) => content.readings.map((reading) => line + reading.line - 1));
+    t.deepEqual(found, [...lines]);
+  });
+}
+
 test('readDocuments() of a key that occurs twice takes the later one, and says where', async (t) => {
   const text = `${service('a')}---\napiVersion: v1\nkind: Service\nmetadata: {name: b}\nmetadata: {name: c}\n`;
-  const { chunks } = await readDocuments(text, new Map());
+  const { chunks } = await readDocuments(text, new Map(), chunkReader());
   t.deepEqual(objectsOf(chunks).map(objectKey), ['Service default/a', 'Service default/c']);
   t.deepEqual(chunks[1]?.content.repeated, [{ line: 5, column: 1 }]);
 });
@@ -105,14 +122,14 @@ const fragment = fc.oneof(
 
 test('readDocuments() never throws, whatever the text', async (t) => {
   const anyText = fc.asyncProperty(fc.array(fragment, { maxLength: 12 }), async (fragments) => {
-    await readDocuments(fragments.join(''), new Map());
+    await readDocuments(fragments.join(''), new Map(), chunkReader());
   });
   await t.notThrowsAsync(async () => await fc.assert(anyText, { numRuns: 3000 }));
 });
 
 test('readDocuments() keeps the objects of documents that did not change, wherever they moved', async (t) => {
-  const first = await readDocuments(`${service('a')}---\n${service('b')}`, new Map());
-  const second = await readDocuments(`# new\n---\n${service('c')}---\n${service('b')}`, first.cache);
+  const first = await readDocuments(`${service('a')}---\n${service('b')}`, new Map(), chunkReader());
+  const second = await readDocuments(`# new\n---\n${service('c')}---\n${service('b')}`, first.cache, chunkReader());
   t.is(objectsOf(second.chunks)[1], objectsOf(first.chunks)[1]);
   t.deepEqual(
     second.chunks.map(({ line }) => line),

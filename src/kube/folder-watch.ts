@@ -1,5 +1,5 @@
 import { type FSWatcher, watch } from 'node:fs';
-import { realpath, stat } from 'node:fs/promises';
+import { lstat, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** A path is read when it has been quiet for so long: half a save must not look like an edit. */
@@ -15,8 +15,13 @@ export async function foldersOf(path: string, files: readonly string[]): Promise
   const candidates = new Set([dirname(path)]);
   for (const file of files) {
     candidates.add(dirname(file));
-    candidates.add(dirname(await realpath(file).catch(() => file)));
+    const isLink = await lstat(file).then(
+      (stats) => stats.isSymbolicLink(),
+      () => false,
+    );
+    if (isLink) candidates.add(dirname(await realpath(file).catch(() => file)));
   }
+  for (const folder of [...candidates]) candidates.add(await realpath(folder).catch(() => folder));
   if (!files.includes(path)) candidates.add(path);
   const folders = new Map<string, string>();
   for (const folder of candidates) {

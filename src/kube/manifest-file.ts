@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { lstat, open } from 'node:fs/promises';
+import { lstat, open, stat } from 'node:fs/promises';
 import type { Problem } from '../model/service.ts';
+import type { ChunkReader } from './chunk-reader.ts';
 import { type Chunk, type ChunkCache, readDocuments } from './documents.ts';
 import { type KubeObject, objectKey } from './objects.ts';
 
 export interface ManifestEntry {
+  /** `objectKey` */
+  readonly key: string;
   readonly object: KubeObject;
   /** Where its document begins, from 1. */
   readonly line: number;
@@ -35,7 +38,12 @@ const stays = 'what it last said stays in use';
  * Reads a file if it changed since `before`. One that cannot be read or parsed, or is empty, keeps what it last said and
  * is a Problem; if it never said anything, its sound documents count. Never throws.
  */
-export async function readManifestFile(name: string, path: string, before: ManifestFile | null): Promise<ManifestFile> {
+export async function readManifestFile(
+  name: string,
+  path: string,
+  before: ManifestFile | null,
+  reader: ChunkReader,
+): Promise<ManifestFile> {
   const last = before ?? {
     name,
     entries: [],
@@ -46,14 +54,14 @@ export async function readManifestFile(name: string, path: string, before: Manif
     cache: new Map(),
   };
   try {
+    if (last.signature !== '' && signatureOf(await stat(path, { bigint: true })) === last.signature) return last;
     await using file = await open(path);
     const signature = signatureOf(await file.stat({ bigint: true }));
-    if (signature !== '' && signature === last.signature) return last;
     const bytes = await file.readFile();
     const digest = createHash('sha256').update(bytes).digest('hex');
     if (digest === last.digest) return { ...last, signature };
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    const { chunks, cache } = await readDocuments(text, last.cache);
+    const { chunks, cache } = await readDocuments(text, last.cache, reader);
     return { ...judge(name, text, chunks, last), signature, digest, cache };
   } catch (error) {
     const isLink = await lstat(path).then(
@@ -125,14 +133,15 @@ function lostFault(text: string, chunks: readonly Chunk[], last: ManifestFile): 
 function problemsOf(name: string, { line, content }: Chunk): Problem[] {
   const problems: Problem[] = [];
   for (const reading of content.readings) {
+    const at = line + reading.line - 1;
     const known = new Set([...reading.objects.map(objectKey), ...reading.refused]);
     for (const problem of reading.problems) {
       const { object, reason } = problem;
       // what has no name of its own is found by its place only
-      problems.push(known.has(object) ? problem : fileProblem(name, `line ${line}: ${object}: ${reason}`));
+      problems.push(known.has(object) ? problem : fileProblem(name, `line ${at}: ${object}: ${reason}`));
     }
     if (reading.foreign !== null) {
-      problems.push(fileProblem(name, `line ${line}: not a Kubernetes object: ${reading.foreign}`));
+      problems.push(fileProblem(name, `line ${at}: not a Kubernetes object: ${reading.foreign}`));
     }
   }
   for (const { line: within, column } of content.repeated) {
@@ -150,23 +159,23 @@ function problemsOf(name: string, { line, content }: Chunk): Problem[] {
 /** An object that this edit made unusable stays as it last was. One whose name was lost may be any that is missing now. */
 function entriesOf(chunks: readonly Chunk[], last: ManifestFile, problems: Problem[]): readonly ManifestEntry[] {
   const entries: ManifestEntry[] = [];
-  const before = new Map(last.entries.map((entry) => [objectKey(entry.object), entry]));
-  const keep = (key: string, entry: ManifestEntry) => {
+  const before = new Map(last.entries.map((entry) => [entry.key, entry]));
+  const keep = (entry: ManifestEntry) => {
     entries.push(entry);
-    problems.push({ object: key, reason: 'its last good state stays in use' });
+    problems.push({ object: entry.key, reason: 'its last good state stays in use' });
   };
   for (const { line, content } of chunks) {
-    for (const { objects, refused } of content.readings) {
-      for (const object of objects) entries.push({ object, line });
+    for (const { objects, refused, line: within } of content.readings) {
+      for (const object of objects) entries.push({ key: objectKey(object), object, line: line + within - 1 });
       for (const key of refused) {
         const entry = before.get(key);
-        if (entry !== undefined) keep(key, entry);
+        if (entry !== undefined) keep(entry);
       }
     }
   }
   if (chunks.some(({ content }) => content.readings.some(({ nameless }) => nameless))) {
-    for (const { object } of entries) before.delete(objectKey(object));
-    for (const [key, entry] of before) keep(key, entry);
+    for (const { key } of entries) before.delete(key);
+    for (const entry of before.values()) keep(entry);
   }
   return entries;
 }

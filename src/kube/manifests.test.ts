@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { chunkReader } from './chunk-reader.ts';
 import { faultOf, readManifestFile } from './manifest-file.ts';
 import { ManifestError, type ManifestSnapshot, readManifests, watchManifests } from './manifests.ts';
 
@@ -139,6 +140,14 @@ test('readManifests() what is bad is reported with its place, and its neighbours
   t.is(found[7], 'file h.yaml: line 8, column 3: the key is there already: the latter one counts');
   t.regex(found[8] ?? '', /^file i.yaml: line 1, column \d+: not YAML: .* \(\{\{ is of a template: render it first/);
   t.regex(found[9] ?? '', /^file j.yaml: line 1: List: items\[0\]: not a Kubernetes object: /);
+});
+
+test('readManifests() tells the lines of a file with a directive', async (t) => {
+  const path = folder(t, { 'a.yaml': `%YAML 1.2\n---\n${service('web', 1)}---\n${service('web', 2)}---\nx: 1\n` });
+  t.deepEqual(problems(await readManifests(path)), [
+    'file a.yaml: line 18: not a Kubernetes object: it has no apiVersion',
+    'Service default/web: it is in a.yaml line 2 and again in a.yaml line 10: the latter is used',
+  ]);
 });
 
 test('readManifests() objects that are not of Kubernetes do not keep the rest from being complete', async (t) => {
@@ -374,9 +383,9 @@ test('watchManifests() polls for what file events do not tell', async (t) => {
 
 test('readManifestFile() says the same values again if the content is the same, and looks twice soon after a change', async (t) => {
   const path = join(folder(t, { 'web.yaml': service('web') }), 'web.yaml');
-  const first = await readManifestFile('web.yaml', path, null);
+  const first = await readManifestFile('web.yaml', path, null, chunkReader());
   writeFileSync(path, service('web'));
-  const second = await readManifestFile('web.yaml', path, first);
+  const second = await readManifestFile('web.yaml', path, first, chunkReader());
   t.is(second.entries, first.entries);
   t.is(second.signature, '', 'a file that changed a moment ago is read again');
 });

@@ -2,10 +2,11 @@ import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Problem } from '../model/service.ts';
+import { chunkReader } from './chunk-reader.ts';
 import { sameValue } from './equality.ts';
 import { debounce, type Folders, foldersOf, folderWatchers } from './folder-watch.ts';
 import { faultOf, type ManifestFile, readManifestFile } from './manifest-file.ts';
-import { type KubeObject, type ObjectStore, objectKey } from './objects.ts';
+import type { KubeObject, ObjectStore } from './objects.ts';
 
 /** What the files say together. */
 export interface ManifestSnapshot {
@@ -93,8 +94,9 @@ async function scan(path: string, last: Scan | null): Promise<Scan> {
   const paths = await listFiles(path);
   const folders = await foldersOf(path, paths);
   const files = new Map<string, ManifestFile>();
+  await using reader = chunkReader();
   for (const file of paths) {
-    files.set(file, await readManifestFile(basename(file), file, last?.files.get(file) ?? null));
+    files.set(file, await readManifestFile(basename(file), file, last?.files.get(file) ?? null, reader));
   }
   return { files, folders, snapshot: combine([...files.values()]) };
 }
@@ -106,16 +108,14 @@ async function listFiles(path: string): Promise<string[]> {
     if (!stats.isDirectory() && !stats.isFile()) throw new ManifestError(`${path} is neither a file nor a folder`);
     await access(path, constants.R_OK);
     if (stats.isFile()) return [path];
-    const names = (await readdir(path)).filter((name) => extensions.test(name) && !name.startsWith('.'));
-    const inOrder = names.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    const listed = (await readdir(path, { withFileTypes: true })).filter(
+      ({ name }) => extensions.test(name) && !name.startsWith('.'),
+    );
+    const inOrder = listed.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
     const found: string[] = [];
-    for (const name of inOrder) {
-      const file = join(path, name);
-      const isOther = await stat(file).then(
-        (stats) => !stats.isFile(),
-        () => false,
-      );
-      if (!isOther) found.push(file);
+    for (const entry of inOrder) {
+      const file = join(path, entry.name);
+      if (entry.isFile() || !(await isOtherThing(file))) found.push(file);
     }
     return found;
   } catch (error) {
@@ -123,23 +123,40 @@ async function listFiles(path: string): Promise<string[]> {
   }
 }
 
+/** Neither a file nor a link that leads to nothing. */
+async function isOtherThing(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (stats) => !stats.isFile(),
+    () => false,
+  );
+}
+
 function combine(files: readonly ManifestFile[]): ManifestSnapshot {
   const objects = new Map<string, KubeObject>();
+  let entries = 0;
+  for (const file of files) {
+    for (const { key, object } of file.entries) objects.set(key, object);
+    entries += file.entries.length;
+  }
+  const problems = files.flatMap((file) => file.problems);
+  if (objects.size < entries) problems.push(...repetitions(files));
+  return { objects, problems, synced: files.every(({ synced }) => synced) };
+}
+
+function repetitions(files: readonly ManifestFile[]): Problem[] {
+  const problems: Problem[] = [];
   const places = new Map<string, string>();
-  const problems: Problem[] = files.flatMap((file) => file.problems);
   for (const { name, entries } of files) {
-    for (const { object, line } of entries) {
-      const key = objectKey(object);
+    for (const { key, line } of entries) {
       const place = `${name} line ${line}`;
       const earlier = places.get(key);
       if (earlier !== undefined) {
         problems.push({ object: key, reason: `it is in ${earlier} and again in ${place}: the latter is used` });
       }
-      objects.set(key, object);
       places.set(key, place);
     }
   }
-  return { objects, problems, synced: files.every(({ synced }) => synced) };
+  return problems;
 }
 
 function sameSnapshot(a: Scan, b: Scan): boolean {

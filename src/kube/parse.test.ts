@@ -45,14 +45,43 @@ test('parse() does not care for the order of objects', (t) => {
   );
 });
 
-test('parse() from a previous state comes to what it would come to without one', (t) => {
-  const objects = objectsOf(world);
-  const stores = fc.subarray(objects).map((some) => new Map(some.map((object) => [objectKey(object), object])));
-  fc.assert(
-    fc.property(stores, stores, (first, second) => {
-      const previous = parse(first, settings, null);
-      t.deepEqual(visible(parse(second, settings, previous)), visible(parse(second, settings, null)));
+/** Objects that are there in one state and another one or not at all in the next. */
+const variants = objectsOf(
+  [
+    world,
+    serviceYaml('selector: {app: b}, trafficDistribution: PreferClose', 'name: a'),
+    serviceYaml('selector: {app: b, tier: x}', 'name: b'),
+    serviceYaml('clusterIP: 10.96.0.9', 'name: c'),
+    serviceYaml('type: ExternalName', 'name: d'),
+    // where the Services without one would be
+    ...['a', 'b'].map((name) => {
+      const address = parseYaml(serviceYaml('', `name: ${name}`)).services.get(`default/${name}`)?.clusterIPs[0];
+      return serviceYaml(`clusterIP: ${address}`, `name: taker-${name}`);
     }),
+    slice('a-1', 'b', '10.1.0.7'),
+    slice('x-1', '', '10.1.0.9'),
+    '{apiVersion: v1, kind: Endpoints, metadata: {name: b}, subsets: [{addresses: [{ip: 10.3.0.1}], ports: [{port: 1}]}]}\n---\n',
+    '{apiVersion: v1, kind: Pod, metadata: {name: b1, labels: {app: b, tier: x}}, spec: {nodeName: n1}, status: {podIP: 10.2.0.1}}\n---\n',
+    '{apiVersion: v1, kind: Pod, metadata: {name: b2, labels: {app: c}}, status: {podIP: bad}}\n---\n',
+    '{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/zone: z}}}\n---\n',
+    '{apiVersion: networking.k8s.io/v1, kind: ServiceCIDR, metadata: {name: k}, spec: {cidrs: [10.96.0.0/16, x]}}\n---\n',
+  ].join(''),
+);
+
+test('parse() from whatever previous state comes to what it would come to without one', (t) => {
+  const some = fc.shuffledSubarray(variants).map((all) => new Map(all.map((object) => [objectKey(object), object])));
+  const steps = fc.array(fc.record({ store: some, from: fc.nat(3) }), { minLength: 2, maxLength: 6 });
+  fc.assert(
+    fc.property(steps, (states) => {
+      const seen: Parsed[] = [];
+      for (const { store, from } of states) {
+        // mostly the last one, at times an older one
+        const parsed = parse(store, settings, seen.at(-1 - (from === 3 ? 1 : 0)) ?? null);
+        t.deepEqual(visible(parsed), visible(parse(store, settings, null)));
+        seen.push(parsed);
+      }
+    }),
+    { numRuns: 500 },
   );
 });
 

@@ -1,13 +1,13 @@
-import { type Cidr, familyOf } from '../model/address.ts';
+import type { Cidr } from '../model/address.ts';
 import { type Endpoints, type Problem, portKey, type Service } from '../model/service.ts';
-import { type Allocation, type AllocationRanges, allocate, type Grant } from './allocate.ts';
+import type { AllocationRanges, Grant } from './allocate.ts';
 import { sameValue } from './equality.ts';
 import { reportOf } from './fields.ts';
-import { type Input, indexInputs, inputsOf, type ServiceInputs } from './inputs.ts';
+import { familiesOf, type HandedOut, handOut } from './hand-out.ts';
+import { emptyIndex, type InputIndex, inputsOf, type ServiceInputs, updateIndex } from './inputs.ts';
 import { type KubeNode, readNode, readServiceCidr } from './nodes.ts';
-import type { Kind, KubeObject, ObjectStore } from './objects.ts';
-import { objectKey, objectName } from './objects.ts';
-import { readService, requestOf, whyNotOurs } from './services.ts';
+import { byName, type KubeObject, type ObjectStore, objectKey } from './objects.ts';
+import { readService, whyNotOurs } from './services.ts';
 import { readEndpoints } from './slices.ts';
 
 export type { KubeNode } from './nodes.ts';
@@ -29,13 +29,21 @@ export interface Parsed {
   readonly nodes: readonly KubeNode[];
   readonly serviceCidrs: readonly Cidr[];
   readonly problems: readonly Problem[];
-  /** What each Service was made from, so that the next `parse` makes anew only what changed. */
+  /** So that the next `parse` makes anew only what changed. */
+  readonly memory: Memory;
+}
+
+/** What a `parse` leaves to the next one. */
+export interface Memory {
+  /** Goes over to the next one: it is no longer that of `objects` then. */
+  readonly index: InputIndex;
+  readonly objects: ObjectStore;
+  readonly handedOut: HandedOut | null;
   readonly made: ReadonlyMap<string, Made>;
 }
 
-/** One Service and what it came from. */
+/** One Service. */
 export interface Made {
-  readonly inputs: readonly Input[];
   readonly result: Service | { readonly unserved: string };
   readonly endpoints: Endpoints;
   readonly problems: readonly Problem[];
@@ -47,28 +55,34 @@ export interface Made {
  * see `changedServices`.
  */
 export function parse(objects: ObjectStore, settings: ParseSettings, previous: Parsed | null): Parsed {
-  const services = ofKind(objects, 'Service');
-  const families = settings.ranges?.serviceCidrs.map(({ address }) => familyOf(address)) ?? null;
-  const allocation = families && settings.ranges ? allocateFor(services, families, settings.ranges) : null;
-  const index = indexInputs(objects, settings.serviceProxyName);
-  const made = new Map<string, Made>();
-  for (const { name, object } of services) {
-    const inputs = inputsOf(name, object, index);
-    const grant = allocation?.grants.get(name) ?? null;
-    const make = () => makeService(inputs, settings.serviceProxyName, families, grant);
-    made.set(name, remade(previous?.made.get(name), [object, textOf(grant), ...inputs.inputs], make));
+  const { serviceProxyName: proxyName, ranges } = settings;
+  const memory = previous?.memory;
+  const goesOn = memory !== undefined && memory.index.objects === memory.objects;
+  const index = goesOn ? memory.index : emptyIndex();
+  const affected = updateIndex(index, objects, proxyName);
+  if (!goesOn) for (const name of memory?.made.keys() ?? []) affected.add(name);
+  const handedOut = ranges && handOut(index.services, ranges, memory?.handedOut ?? null, affected);
+  const families = ranges && familiesOf(ranges);
+  const made = new Map(memory?.made);
+  for (const name of affected) {
+    const object = index.services.get(name);
+    if (object === undefined) {
+      made.delete(name);
+      continue;
+    }
+    const grant = handedOut?.allocation.grants.get(name) ?? null;
+    made.set(name, remade(made.get(name), makeService(inputsOf(name, object, index), proxyName, families, grant)));
   }
-  const nodes = ofKind(objects, 'Node').map(({ object }) => readNode(object));
-  const cidrs = ofKind(objects, 'ServiceCIDR').map(({ object }) => readServiceCidr(object));
-  const problems = [
-    ...(allocation?.problems ?? []),
-    ...index.problems,
-    ...[...made.values(), ...nodes, ...cidrs].flatMap((part) => part.problems),
-  ];
+  const nodes = inNameOrder(index.nodes).map(readNode);
+  const cidrs = inNameOrder(index.cidrs).map(readServiceCidr);
+  const problems = [...(handedOut?.allocation.problems ?? []), ...[...index.problems.values()].flat()];
+  for (const part of [...made.values(), ...nodes, ...cidrs]) problems.push(...part.problems);
+  const patch = <T>(before: ReadonlyMap<string, T> | undefined, pick: (made: Made) => T | null) =>
+    patched(before, affected, made, pick);
   return {
-    services: select(made, ({ result }) => ('unserved' in result ? null : result)),
-    endpoints: select(made, ({ result, endpoints }) => ('unserved' in result ? null : endpoints)),
-    unserved: select(made, ({ result }) => ('unserved' in result ? result.unserved : null)),
+    services: patch(previous?.services, ({ result }) => ('unserved' in result ? null : result)),
+    endpoints: patch(previous?.endpoints, ({ result, endpoints }) => ('unserved' in result ? null : endpoints)),
+    unserved: patch(previous?.unserved, ({ result }) => ('unserved' in result ? result.unserved : null)),
     nodes: kept(
       previous?.nodes,
       nodes.map(({ node }) => node),
@@ -78,52 +92,17 @@ export function parse(objects: ObjectStore, settings: ParseSettings, previous: P
       cidrs.flatMap((part) => part.cidrs),
     ),
     problems: kept(previous?.problems, problems.sort(byText)),
-    made,
+    memory: { index, objects, handedOut, made },
   };
 }
 
-interface NamedObject<K> {
-  readonly name: string;
-  readonly object: Extract<KubeObject, { kind: K }>;
+function inNameOrder<T extends KubeObject>(objects: ReadonlyMap<string, T>): T[] {
+  return [...objects.values()].sort(byName);
 }
 
-/** In name order. */
-function ofKind<K extends Kind>(objects: ObjectStore, kind: K): readonly NamedObject<K>[] {
-  const found: NamedObject<K>[] = [];
-  for (const object of objects.values()) {
-    if (isOfKind(object, kind)) found.push({ name: objectName(object), object });
-  }
-  return found.sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-function isOfKind<K extends Kind>(object: KubeObject, kind: K): object is Extract<KubeObject, { kind: K }> {
-  return object.kind === kind;
-}
-
-function allocateFor(
-  services: readonly NamedObject<'Service'>[],
-  families: readonly (4 | 6)[],
-  ranges: AllocationRanges,
-): Allocation {
-  const requests = services.flatMap(({ name, object }) => requestOf(name, object, families) ?? []);
-  return allocate(requests, ranges);
-}
-
-/** Text that is another one if something else was granted. */
-function textOf(grant: Grant | null): string {
-  return grant === null ? '' : [...grant.addresses.values(), ...[...grant.nodePorts].flat()].join(' ');
-}
-
-function remade(before: Made | undefined, inputs: readonly Input[], make: () => Omit<Made, 'inputs'>): Made {
-  if (
-    before !== undefined &&
-    before.inputs.length === inputs.length &&
-    before.inputs.every((input, i) => input === inputs[i])
-  ) {
-    return before;
-  }
-  const { result, endpoints, problems } = make();
-  return { inputs, result: kept(before?.result, result), endpoints: kept(before?.endpoints, endpoints), problems };
+function remade(before: Made | undefined, now: Made): Made {
+  const { result, endpoints, problems } = now;
+  return { result: kept(before?.result, result), endpoints: kept(before?.endpoints, endpoints), problems };
 }
 
 function makeService(
@@ -131,7 +110,7 @@ function makeService(
   proxyName: string | null,
   families: readonly (4 | 6)[] | null,
   grant: Grant | null,
-): Omit<Made, 'inputs'> {
+): Made {
   const reason = whyNotOurs(service, proxyName);
   if (reason !== null) return { result: { unserved: reason }, endpoints: new Map(), problems: [] };
   const report = reportOf(objectKey(service));
@@ -141,13 +120,23 @@ function makeService(
   return { result, endpoints, problems: [report, ...reports].flatMap(({ problems }) => problems()) };
 }
 
-function select<T>(made: ReadonlyMap<string, Made>, pick: (made: Made) => T | null): Map<string, T> {
-  const picked = new Map<string, T>();
-  for (const [name, one] of made) {
-    const value = pick(one);
-    if (value !== null) picked.set(name, value);
+/** `before` with what `made` says of the affected ones, in name order. */
+function patched<T>(
+  before: ReadonlyMap<string, T> | undefined,
+  affected: ReadonlySet<string>,
+  made: ReadonlyMap<string, Made>,
+  pick: (made: Made) => T | null,
+): Map<string, T> {
+  const next = new Map(before);
+  let isNew = false;
+  for (const name of affected) {
+    const one = made.get(name);
+    const value = one === undefined ? null : pick(one);
+    isNew ||= value !== null && !next.has(name);
+    if (value === null) next.delete(name);
+    else next.set(name, value);
   }
-  return picked;
+  return isNew ? new Map([...next].sort(([a], [b]) => (a < b ? -1 : 1))) : next;
 }
 
 function kept<T>(before: T | undefined, now: T): T {

@@ -10,6 +10,7 @@ import type {
   SliceObject,
 } from './objects.ts';
 import { byName } from './objects.ts';
+import { isSelected, labelKey } from './selectors.ts';
 
 /** A pod that can be an endpoint: it has an address and has not finished. */
 export interface PodCandidate {
@@ -34,38 +35,36 @@ export function podCandidate(pod: PodObject, report: Report): PodCandidate | nul
 
 /** Finds the pods of a namespace that a selector matches, in name order, without looking at all of them. */
 export interface PodIndex {
+  /** The pod with this `objectKey` comes or goes. */
+  change(key: string, candidate: PodCandidate, comes: boolean): void;
   find(namespace: string, selector: Labels): readonly PodCandidate[];
 }
 
-export function indexPods(pods: readonly PodCandidate[]): PodIndex {
-  const byLabel = new Map<string, PodCandidate[]>();
-  for (const candidate of pods) {
-    const { namespace, labels } = candidate.pod.metadata;
-    for (const [name, value] of Object.entries(labels)) {
-      const key = labelKey(namespace, name, value);
-      const same = byLabel.get(key);
-      if (same === undefined) byLabel.set(key, [candidate]);
-      else same.push(candidate);
-    }
-  }
+export function emptyPods(): PodIndex {
+  const byLabel = new Map<string, Map<string, PodCandidate>>();
+  const none = new Map<string, PodCandidate>();
   return {
-    find(namespace, selector) {
-      const wanted = Object.entries(selector);
-      let fewest: readonly PodCandidate[] | null = null;
-      for (const [name, value] of wanted) {
-        const some = byLabel.get(labelKey(namespace, name, value)) ?? [];
-        if (fewest === null || some.length < fewest.length) fewest = some;
+    change(key, candidate, comes) {
+      const { namespace, labels } = candidate.pod.metadata;
+      for (const [name, value] of Object.entries(labels)) {
+        const label = labelKey(namespace, name, value);
+        const same = byLabel.get(label) ?? new Map<string, PodCandidate>();
+        if (comes) same.set(key, candidate);
+        else same.delete(key);
+        if (same.size > 0) byLabel.set(label, same);
+        else byLabel.delete(label);
       }
-      const found = (fewest ?? []).filter(({ pod }) =>
-        wanted.every(([name, value]) => pod.metadata.labels[name] === value),
-      );
+    },
+    find(namespace, selector) {
+      let fewest: ReadonlyMap<string, PodCandidate> | null = null;
+      for (const [name, value] of Object.entries(selector)) {
+        const some: ReadonlyMap<string, PodCandidate> = byLabel.get(labelKey(namespace, name, value)) ?? none;
+        if (fewest === null || some.size < fewest.size) fewest = some;
+      }
+      const found = [...(fewest ?? none).values()].filter(({ pod }) => isSelected(pod.metadata.labels, selector));
       return found.sort((a, b) => byName(a.pod, b.pod));
     },
   };
-}
-
-function labelKey(namespace: string, name: string, value: string): string {
-  return `${namespace}/${name}=${value}`;
 }
 
 /**

@@ -40,7 +40,7 @@ export interface Candidates {
  */
 export function whoMayAnswer(endpoints: readonly Endpoint[], policy: Policy, node: NodeFacts): Candidates {
   const ready = endpoints.filter((endpoint) => endpoint.ready);
-  const leaving = endpoints.filter((endpoint) => !endpoint.ready && endpoint.serving && endpoint.terminating);
+  const leaving = endpoints.filter((endpoint) => !endpoint.ready && isUsable(endpoint));
   const needsCluster = !policy.internalLocal || policy.externallyAccessible;
   const needsLocal = policy.internalLocal || (policy.externalLocal && policy.externallyAccessible);
   const isHere = (endpoint: Endpoint) => endpoint.nodeName === node.name;
@@ -49,6 +49,11 @@ export function whoMayAnswer(endpoints: readonly Endpoint[], policy: Policy, nod
     local: needsLocal ? first(ready.filter(isHere), leaving.filter(isHere)) : null,
     hasAny: ready.length > 0 || leaving.length > 0,
   };
+}
+
+/** May be chosen, if there is nobody better. */
+export function isUsable({ ready, serving, terminating }: Endpoint): boolean {
+  return ready || (serving && terminating);
 }
 
 function first(preferred: readonly Endpoint[], fallback: readonly Endpoint[]): readonly Endpoint[] {

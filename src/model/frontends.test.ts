@@ -150,7 +150,7 @@ const cases: readonly Case[] = [
   {
     name: 'serves TCP and UDP and reports SCTP',
     service: { ports: [{ ...http, name: 'sig', protocol: 'SCTP', number: 3868 }, http] },
-    frontends: ['10.96.0.1 80/TCP any [] local [-]', '10.96.0.1 as sig'],
+    frontends: ['10.96.0.1 80/TCP any [] local [-]', '10.96.0.1 as http'],
     problems: ['port sig (3868/SCTP) is not served: SCTP is not supported yet'],
   },
   {

@@ -50,7 +50,7 @@ export interface AddressFrontend {
   readonly kind: 'address';
   readonly place: PlaceKind;
   readonly address: Address;
-  /** The Service's first port stands for the Service, so that refusals can be counted under its name. */
+  /** The Service's first port that is served stands for it, so that refusals can be counted under its name. */
   readonly port: ServicePort;
 }
 
@@ -85,7 +85,8 @@ export function compileService(
   const places = servedHere(service, node, reasons);
   const compiler = portCompiler(service, endpoints, node, nested);
   const frontends: Frontend[] = [];
-  for (const port of servedPorts(service, reasons)) {
+  const ports = servedPorts(service, reasons);
+  for (const port of ports) {
     for (const place of places) {
       const number = numberAt(place, port);
       if (number === 0) continue;
@@ -96,7 +97,7 @@ export function compileService(
   }
   for (const { kind, address } of places) {
     if (kind !== 'node' && ownerOf(claims, claimKey(address)) === serviceName(service)) {
-      frontends.push({ kind: 'address', place: kind, address, port: first });
+      frontends.push({ kind: 'address', place: kind, address, port: ports[0] ?? first });
     }
   }
   return {

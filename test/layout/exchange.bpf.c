@@ -145,6 +145,8 @@ EXCHANGE(removed_backends, struct removed_backend_key, REMOVED_BACKEND_KEY, stru
 	X(seen, 0x61626364)
 EXCHANGE(flows, struct flow_key, FLOW_KEY, struct flow, FLOW)
 EXCHANGE(half_open, struct flow_key, FLOW_KEY, struct flow, FLOW)
+EXCHANGE(flows_before, struct flow_key, FLOW_KEY, struct flow, FLOW)
+EXCHANGE(half_open_before, struct flow_key, FLOW_KEY, struct flow, FLOW)
 
 #define FRAGMENT_KEY(X)                                                                                                \
 	IPV6(X, source)                                                                                                \
@@ -162,6 +164,7 @@ EXCHANGE(reject_tokens, struct number, SLOT_0, struct reject_tokens, REJECT_TOKE
 #define AFFINITY_KEY(X) IPV4(X, client) X(service_port, 0x41424344)
 #define AFFINITY(X) IPV6(X, backend) X(backend_port, bpf_htons(8080)) X(zero, 0) X(seen, 0x61626364)
 EXCHANGE(affinity, struct affinity_key, AFFINITY_KEY, struct affinity, AFFINITY)
+EXCHANGE(affinity_before, struct affinity_key, AFFINITY_KEY, struct affinity, AFFINITY)
 
 #define SOCKET_KEY(X)                                                                                                  \
 	X(cookie, 0x8182838485868788)                                                                                  \
@@ -179,6 +182,8 @@ EXCHANGE(affinity, struct affinity_key, AFFINITY_KEY, struct affinity, AFFINITY)
 	X(check, 0xf1f2f3f4)
 EXCHANGE(udp_choices, struct socket_key, SOCKET_KEY, struct socket_peer, SOCKET_PEER)
 EXCHANGE(socket_reverse, struct socket_key, SOCKET_KEY, struct socket_peer, SOCKET_PEER)
+EXCHANGE(udp_choices_before, struct socket_key, SOCKET_KEY, struct socket_peer, SOCKET_PEER)
+EXCHANGE(socket_reverse_before, struct socket_key, SOCKET_KEY, struct socket_peer, SOCKET_PEER)
 
 #define COUNTER_KEY(X) X(service_port, 0x41424344) X(reason, REASON_DROP_UNTRANSLATED)
 #define FLOW_HINT(X) X(until, 0x81828384)
@@ -194,7 +199,9 @@ EXCHANGE(counters, struct counter_key, COUNTER_KEY, struct counter, COUNTER)
 	X(tcp_closing_seconds, 0x31323334)                                                                             \
 	X(half_open_seconds, 0x41424344)                                                                               \
 	X(udp_seconds, 0x51525354)                                                                                     \
-	X(fib_source, 0x61626364)
+	X(takes_over, 0x61626364)                                                                                      \
+	X(fib_source, 0x71727374)                                                                                      \
+	X(zero, 0)
 const volatile struct config config = {CONFIG(SET)};
 
 SEC("tc")

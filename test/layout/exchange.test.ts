@@ -66,6 +66,8 @@ const flow: Flow = {
   check: 0xf1f2f3f4,
   seen: 0x61626364,
 };
+const affinityKey: AffinityKey = { client: ipv4, servicePort: 0x41424344 };
+const affinity: Affinity = { backend: ipv6, backendPort: 8080, seen: 0x61626364 };
 const socketKey: SocketKey = { cookie: 0x8182838485868788n, address: ipv6, port: 53, protocol: 17 };
 const socketPeer: SocketPeer = {
   address: ipv4,
@@ -124,12 +126,14 @@ const rows: { [Name in keyof typeof maps]: Row<(typeof maps)[Name]> } = {
     value: { sourcePort: 0x8182, destinationPort: 443 } satisfies Fragment,
   },
   reject_tokens: { key: 0, value: { filled: 0x0182838485868788n, left: bigId } satisfies RejectTokens },
-  affinity: {
-    key: { client: ipv4, servicePort: 0x41424344 } satisfies AffinityKey,
-    value: { backend: ipv6, backendPort: 8080, seen: 0x61626364 } satisfies Affinity,
-  },
+  affinity: { key: affinityKey, value: affinity },
   udp_choices: { key: socketKey, value: socketPeer },
   socket_reverse: { key: socketKey, value: socketPeer },
+  flows_before: { key: flowKey, value: flow },
+  half_open_before: { key: flowKey, value: flow },
+  affinity_before: { key: affinityKey, value: affinity },
+  udp_choices_before: { key: socketKey, value: socketPeer },
+  socket_reverse_before: { key: socketKey, value: socketPeer },
   flow_hints: { key: 5, value: bigId },
   counters: {
     key: { servicePort: 0x41424344, reason: reason.drop_untranslated } satisfies CounterKey,
@@ -144,7 +148,8 @@ const settings: Config = {
   tcpClosingSeconds: 0x31323334,
   halfOpenSeconds: 0x41424344,
   udpSeconds: 0x51525354,
-  fibSource: 0x61626364,
+  takesOver: 0x61626364,
+  fibSource: 0x71727374,
 };
 
 const noRow = 1000;

@@ -130,8 +130,21 @@ export const programs: readonly Mutant[] = [
     ['an evicted row does not come back', 'if (!twin) { /* evicted', 'if (!twin && tentative) { /* evicted'],
     ['traffic one way lets the way back die', 'if (seconds_since(twin->seen) > ONE_WAY_SECONDS)', 'if (!twin->seen)'],
   ]),
+  ...faults('bpf/state.h', packets, [
+    ['rows of the generation before do not count', 'if (row || !config.takes_over)', 'if (row || before)'],
+    [
+      'what is forgotten comes back from the generation before',
+      'if (config.takes_over)\n\t\tbpf_map_delete_elem(before, key);',
+      'use(!before);',
+    ],
+  ]),
   ...faults('bpf/connect.bpf.c', sockets, [
-    ['the peer of a socket is its backend', 'if (peer_find(&socket_reverse, &key, &peer))', 'if (ipv6 && !ctx)'],
+    [
+      'peers of the generation before do not count',
+      'struct socket_peer *row = take_row(map, before, key);',
+      'struct socket_peer *row = bpf_map_lookup_elem(before ? map : before, key);',
+    ],
+    ['the peer of a socket is its backend', 'if (peer_find(socket_reverse, &key, &peer))', 'if (ipv6 && !ctx)'],
     [
       'an unconnected socket changes its backend',
       'if (sends && remembered_choice(call, frontend, backend))',

@@ -10,6 +10,9 @@ const plan = 'src/plan/*.test.ts';
 const apply = 'src/kernel/apply.test.ts';
 const counters = 'src/kernel/counters.test.ts';
 const sizes = 'src/kernel/sizes.test.ts';
+const state = 'src/kernel/state.test.ts';
+const datapath = 'src/kernel/datapath.test.ts';
+const attach = 'src/kernel/attach.test.ts';
 const devices = 'src/kernel/devices.test.ts';
 
 /** Faults of what Node runs: layout, house, and the stages from manifest to map. */
@@ -223,6 +226,41 @@ export const stages: readonly Mutant[] = [
       'packets are counted on the first CPU alone',
       'at < value.length; at += CPU_DIGITS',
       'at < CPU_DIGITS; at += CPU_DIGITS',
+    ],
+  ]),
+  ...faults('src/kernel/state.ts', state, [
+    [
+      'a row that goes while it is copied comes back',
+      'if (from.lookup(key) === undefined) to.delete(key);',
+      'if (copied < 0) to.delete(key);',
+    ],
+    ['copies evict what is in use', 'Math.ceil((0.75 * info.maxEntries) /', 'Math.ceil((2 * info.maxEntries) /'],
+    ['the oldest rows are copied, not the youngest', 'a.stamp - b.stamp', 'b.stamp - a.stamp'],
+  ]),
+  ...faults('src/kernel/datapath.ts', datapath, [
+    [
+      'programs do not look into the maps of the generation before',
+      'await this.#replaceOnce(sizes, fill, old)',
+      'await this.#replaceOnce(sizes, fill)',
+    ],
+    [
+      'what a replacement did not copy when it died is lost in the next',
+      'await this.sweep();\n    const old',
+      'const old',
+    ],
+  ]),
+  ...faults('src/kernel/generation.ts', datapath, [
+    [
+      'a generation takes the maps of the one before for its own',
+      '.filter((pin) => names.includes(basename(pin.path)))',
+      '.filter((pin) => names.includes(basename(pin.path)) || pin.size > 512)',
+    ],
+  ]),
+  ...faults('src/kernel/hooks.ts', attach, [
+    [
+      'ways there come before ways back',
+      "deviceHook(device, 'egress', 'to_pod'), deviceHook(device, 'ingress', 'from_pod')",
+      "deviceHook(device, 'ingress', 'from_pod'), deviceHook(device, 'egress', 'to_pod')",
     ],
   ]),
   ...faults('src/kernel/sizes.ts', sizes, [

@@ -60,13 +60,14 @@ export async function startAgent(lab: Lab, node: Node, text: string, flags: read
   async function start(more: readonly string[] = [], env: CommandOptions['env'] = {}): Promise<number> {
     const base = ['--manifests', directory, '--node', node.name, '--cgroup', node.cgroup, '--pin-dir', node.pinDir];
     const command = [cli, 'run', ...base, '--log-format', 'json', ...flags, ...more];
-    const ready = logged(/rows written/);
+    const ready = logged(/rows? written/);
     const born = lab.spawn(node, command, { env, stdio: ['ignore', 'ignore', 'pipe'] });
     child = born;
     const { stderr } = born;
     if (stderr === null) throw new Error('no pipe');
     createInterface({ input: stderr }).on('line', take);
     born.once('close', () => {
+      if (child !== born) return; // the last lines of one may come after the start of the next
       for (const one of waiting) one.reject(new Error(`the agent ended:\n${log.map(({ msg }) => msg).join('\n')}`));
       waiting.clear();
     });
@@ -82,7 +83,7 @@ export async function startAgent(lab: Lab, node: Node, text: string, flags: read
     log,
     write,
     async apply(content) {
-      const done = logged(/rows written/);
+      const done = logged(/rows? written/);
       write(content);
       await done;
     },

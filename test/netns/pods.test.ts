@@ -60,7 +60,7 @@ for (const shape of ['ptp', 'bridge'] as const) {
       assert.ok(Object.keys(links).length > 8);
       return links;
     });
-    const attached = agent.logged(/^attached at vethlate egress/);
+    const attached = agent.logged(/^attached at vethlate /);
     const late = await lab.addPod(node, 'late');
     await attached;
     t.is((await devicePins(node)).length, Object.keys(before).filter((pin) => pin.startsWith('tcx-')).length + 2);
