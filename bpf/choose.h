@@ -188,7 +188,8 @@ PURE bool goes_on(const struct packet *packet, struct flow *flow, int found, __u
 	if (found == NONE)
 		return false;
 	if (found == EXPIRED || found == LAPSED || (may_be_stale(packet) && is_stale(packet, flow))) {
-		*again = (found == EXPIRED || found == FOUND) && may_begin(packet);
+		/* not while rows of an older map count: the one there would stay */
+		*again = !config.takes_over && (found == EXPIRED || found == FOUND) && may_begin(packet);
 		if (!*again)
 			use(flow_forget(&packet->tuple, flow));
 		return false;
