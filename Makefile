@@ -48,7 +48,7 @@ test-netns: build ## Only real packets between namespaces
 	@$(SUDO) $(NODE) test/run.ts netns
 
 .PHONY: test-kernels
-test-kernels: build build/.emulator ## Boot Debian's kernels 6.1, 6.12, 6.18 and the newest, emulated, and test there (10 minutes)
+test-kernels: build build/.emulator ## Boot Debian's kernels 6.1, 6.12, 6.18 and the newest, emulated, and test there (slow)
 	@$(NODE) --disable-warning=ExperimentalWarning test/kernels/run.ts $(KERNELS)
 
 .PHONY: lint
