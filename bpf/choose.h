@@ -153,24 +153,36 @@ PURE bool backend_left(const struct packet *packet, const struct flow *flow)
 	return !pool_contains(pool.start, pool.count, &backend);
 }
 
+/* Does what the client names stand for another service port by now, or for none? */
+PURE bool has_new_owner(const struct packet *packet, const struct flow *flow)
+{
+	struct frontend frontend = {};
+
+	return frontend_of(&packet->tuple, &frontend) != FOUND || frontend.service_port != flow->service_port;
+}
+
 /*
  * Must this packet choose anew, although a row exists? A SYN whose row is closing or whose backend left the pool (the
- * source port is used again); a datagram whose backend no longer serves.
+ * source port is used again); a datagram whose backend no longer serves or, looked at once a second, whose Service gave the
+ * address away.
  */
-__noinline int is_stale(const struct packet *packet, const struct flow *flow)
+__noinline int is_stale(const struct packet *packet, const struct flow *flow, __u32 age)
 {
 	if (!packet || !flow || flow->flags & FLOW_REPLY)
 		return false;
 	if (!is_tcp(packet))
-		return is_removed(flow->service_port, &flow->destination, flow->destination_port);
+		return is_removed(flow->service_port, &flow->destination, flow->destination_port) ||
+		       (age && has_new_owner(packet, flow));
 	if (flow->state & (FLOW_CLIENT_FIN | FLOW_BACKEND_FIN | FLOW_RESET))
 		return true;
 	return flow->service_port && backend_left(packet, flow);
 }
 
-PURE bool may_be_stale(const struct packet *packet)
+PURE bool may_be_stale(const struct packet *packet, __u32 age)
 {
-	return is_tcp(packet) ? is_tcp_start(packet) : packet->piece != LATER_PIECE && has_removed_backends();
+	if (is_tcp(packet))
+		return is_tcp_start(packet);
+	return packet->piece != LATER_PIECE && (age || has_removed_backends());
 }
 
 /* A connection whose beginning was not ours is not ours: kube-proxy's live on in conntrack. */
@@ -187,7 +199,7 @@ PURE bool goes_on(const struct packet *packet, struct flow *flow, int found, __u
 {
 	if (found == NONE)
 		return false;
-	if (found == EXPIRED || found == LAPSED || (may_be_stale(packet) && is_stale(packet, flow))) {
+	if (found == EXPIRED || found == LAPSED || (may_be_stale(packet, age) && is_stale(packet, flow, age))) {
 		/* not while rows of an older map count: the one there would stay */
 		*again = !config.takes_over && (found == EXPIRED || found == FOUND) && may_begin(packet);
 		if (!*again)

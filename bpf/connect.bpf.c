@@ -69,15 +69,6 @@ PURE bool is_any(const struct address *address)
 	return is_mapped(address) ? !address->words[3] : is_zero_address(address);
 }
 
-/* The one address that stands for loopback in `node_addresses`. */
-PURE bool is_loopback(const struct address *address)
-{
-	__be32 last = is_mapped(address) ? bpf_htonl(INADDR_LOOPBACK) : bpf_htonl(1);
-
-	return !address->words[0] && !address->words[1] && (is_mapped(address) || !address->words[2]) &&
-	       address->words[3] == last;
-}
-
 /* Who asks for the any-address is given loopback by the kernel. Here it would meet the rows of NodePorts directly. */
 PURE void any_to_loopback(struct address *address)
 {
@@ -199,13 +190,12 @@ PURE void forget_peer(struct bpf_sock_addr *ctx, struct call *call)
 /* The NodePort that the asked port is on one of this node's addresses. A pod's loopback is its own. */
 PURE int nodeport_find(const struct call *call, struct frontend *frontend)
 {
-	struct frontend_key key = {};
+	const struct node_address *row = bpf_map_lookup_elem(&node_addresses, &call->frontend.address);
+	struct frontend_key key = {.address = call->frontend.address};
 
-	if (!bpf_map_lookup_elem(&node_addresses, &call->frontend.address) ||
-	    (!call->in_host && is_loopback(&call->frontend.address)))
+	if (!row || (!call->in_host && row->flags & NODE_ADDRESS_LOCALHOST))
 		return NONE;
-	if (is_mapped(&call->frontend.address))
-		map_ipv4(&key.address, 0);
+	to_any_address(&key.address);
 	key.port = call->frontend.port;
 	key.protocol = call->frontend.protocol;
 	return frontend_find(&key, frontend);
@@ -352,12 +342,11 @@ PURE int to_frontend(struct bpf_sock_addr *ctx, bool ipv6)
 /* The NodePort of this family that a socket bound to this address would take away from who asks for it here. */
 PURE bool takes_nodeport(const struct address *bound, __be16 port, __u8 protocol, struct frontend *frontend)
 {
-	struct frontend_key key = {.port = port, .protocol = protocol};
+	struct frontend_key key = {.address = *bound, .port = port, .protocol = protocol};
 
 	if (!is_any(bound) && !bpf_map_lookup_elem(&node_addresses, bound))
 		return false;
-	if (is_mapped(bound))
-		map_ipv4(&key.address, 0);
+	to_any_address(&key.address);
 	return frontend_find(&key, frontend) == FOUND;
 }
 

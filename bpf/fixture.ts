@@ -5,7 +5,16 @@
 import { readFileSync } from 'node:fs';
 import { type BpfObject, type LoadOptions, loadObject, type TestResult } from 'libbpf-ts';
 import { rodataWith } from '../src/kernel/elf.ts';
-import { config, type Flow, type FlowKey, frontendFlag, maps, reason, type Switches } from '../src/layout.gen.ts';
+import {
+  config,
+  type Flow,
+  type FlowKey,
+  frontendFlag,
+  maps,
+  nodeAddressFlag,
+  reason,
+  type Switches,
+} from '../src/layout.gen.ts';
 import { addressToHex } from '../src/model/address.ts';
 import { checkOf } from '../src/plan/check.ts';
 
@@ -109,10 +118,9 @@ export class Programs implements Disposable {
   }
 
   addNodeAddress(address: string): void {
-    this.map('node_addresses').update(
-      bytes(maps.node_addresses.key.encode(addressToHex(address))),
-      bytes(maps.node_addresses.value.encode(0)),
-    );
+    const flags = ['127.0.0.1', '::1'].includes(address) ? nodeAddressFlag.localhost : 0;
+    const key = maps.node_addresses.key.encode(addressToHex(address));
+    this.map('node_addresses').update(bytes(key), bytes(maps.node_addresses.value.encode(flags)));
   }
 
   /** `bits` of 128, so IPv4 + 96. */

@@ -498,6 +498,23 @@ for (const cast of casts) {
     t.is(programs.count(7, 'connected_pod'), 2n, 'once');
   });
 
+  test(`a UDP flow over ${family} leaves an address that is another Service’s by now`, async (t) => {
+    using programs = await loadPrograms('tc', sizes);
+    const way = toVip(cast, 4001);
+    const exchange = () => {
+      const there = wayOf(send(t, programs, 'from_pod', packet(UDP, way)).out);
+      send(t, programs, 'to_pod', packet(UDP, back(there)));
+      return there;
+    };
+    programs.serve(facts(cast, { protocol: UDP, any: [cast.backends[0]] }));
+    exchange();
+    programs.serve(facts(cast, { protocol: UDP, any: [cast.backends[1]], servicePort: 8 }));
+    t.true(isOneOf([cast.backends[0]], exchange()));
+    await age(programs, 'half_open', 1);
+    await age(programs, 'flows', 1);
+    t.true(isOneOf([cast.backends[1]], exchange()));
+  });
+
   test(`time ends flows over ${family}: idle, half open and closed ones, each after its own`, async (t) => {
     using programs = await loadPrograms('tc', sizes);
     programs.serve(facts(cast));
