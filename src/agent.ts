@@ -21,6 +21,9 @@ import { makeReport, type Report } from './report.ts';
 /** How often removed UDP backends are looked after, while there are any. */
 const REVIEW_SECONDS = 60;
 
+/** How soon a person reads that a NodePort was refused to a process. */
+const BIND_SECONDS = 5;
+
 export interface AgentOptions {
   readonly datapath: Datapath;
   readonly log: Logger;
@@ -63,6 +66,7 @@ class Agent {
   readonly #alarm = new Alarm();
   #source: ManifestSource | undefined;
   #watch: NetWatch | undefined;
+  #bindTimer: NodeJS.Timeout | undefined;
 
   #snapshot: ManifestSnapshot = { objects: new Map(), problems: [], synced: false };
   #parsed: Parsed | undefined;
@@ -109,6 +113,7 @@ class Agent {
       this.#auditDue = true;
     });
     this.#alarm.every(REVIEW_SECONDS * 1000, () => this.#keeper.review());
+    this.#bindTimer = setInterval(() => this.#report.refusedBinds(this.#keeper.refusedBinds()), BIND_SECONDS * 1000);
     while (!this.#signal.aborted) {
       await this.#turn();
       await this.#alarm.wait();
@@ -120,6 +125,7 @@ class Agent {
     this.#source?.close();
     this.#watch?.close();
     this.#alarm.close();
+    clearInterval(this.#bindTimer);
   }
 
   #takeObjects(snapshot: ManifestSnapshot): void {
@@ -208,6 +214,7 @@ class Agent {
     this.#dirty = new Set();
     const pass = await this.#keeper.pass(world, scope, this.#planOptions());
     this.#world = world;
+    if (isFirst) this.#keeper.refusedBinds(); // what was refused before this agent ran is no news
     const owners = pass.failed.map(({ step }) => step.owner);
     this.#mark(owners.includes('') ? 'all' : new Set(owners));
     this.#report.pass(pass, {

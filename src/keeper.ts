@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { type RefusedBind, watchBinds } from './bind-watch.ts';
 import { apply, type Failed, type Write, writeTo } from './kernel/apply.ts';
 import type { Attached } from './kernel/attached.ts';
 import { forgetCounters, keepCounters } from './kernel/counters.ts';
@@ -62,6 +63,8 @@ export interface Keeper {
   drift(world: World, options: PlanOptions): readonly Step[];
   /** A pass is due although no object changed: over no Services, if there is nothing else. */
   readonly isDue: boolean;
+  /** NodePorts that processes of this node were refused since it was last asked. */
+  refusedBinds(): readonly RefusedBind[];
   /** Now and then: looks again, in the next pass, whether UDP flows still point at backends that were removed. */
   review(): void;
 }
@@ -78,6 +81,7 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
   /** What a person asked for decides once; afterwards maps only grow. */
   let asked: Partial<Sizes> = sizes;
   const udp = makeUdpKeeper(log);
+  const findRefusedBinds = watchBinds();
 
   async function pass(wanted: World, scope: Scope, options: PlanOptions): Promise<Pass> {
     const { generation } = datapath;
@@ -202,6 +206,10 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
     },
     get isDue() {
       return udp.isDue;
+    },
+    refusedBinds() {
+      const { generation } = datapath;
+      return held && generation ? findRefusedBinds(held, generation.state.counters) : [];
     },
     review: () => udp.review(),
   };

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { RefusedBind } from './bind-watch.ts';
 import { counted } from './count.ts';
 import type { Pass } from './keeper.ts';
 import type { Attached } from './kernel/attached.ts';
@@ -14,6 +15,7 @@ import { unansweredServices } from './unanswered.ts';
 export interface Report {
   attached(attached: Attached, devices: readonly Device[], level: 'info' | 'warn'): void;
   swept(names: readonly string[]): void;
+  refusedBinds(binds: readonly RefusedBind[]): void;
   drift(steps: readonly Step[]): void;
   pass(pass: Pass, scope: PassScope): void;
   /** Everything that is wrong now, in files, objects and plan; told when it appears and when it is gone. */
@@ -44,6 +46,15 @@ export function makeReport(log: Logger): Report {
     },
     swept(names) {
       for (const name of names) log.info(`removed ${name}, left over from an earlier run`);
+    },
+    refusedBinds(binds) {
+      for (const { port, protocol, service, times } of binds) {
+        const often = times === 1n ? '' : `, ${times} times`;
+        log.warn(
+          { port, protocol, service },
+          `a process of this node may not listen on port ${port}/${protocol}: it is the NodePort of Service ${service}${often}`,
+        );
+      }
     },
     drift(steps) {
       const keys = steps.slice(0, 10).map(({ op, table, key }) => `${op} ${table} ${key}`);

@@ -17,6 +17,12 @@ export async function readCounters(map: BpfMap): Promise<Map<number, Map<number,
   return counters;
 }
 
+/** One of them; 0 if nothing was counted. */
+export function readCounter(map: BpfMap, servicePort: number, why: number): bigint {
+  const value = map.lookup(Buffer.from(counterKey.encode({ servicePort, reason: why }), 'hex'));
+  return value === undefined ? 0n : sumOfCpus(Buffer.from(value).toString('hex'));
+}
+
 function sumOfCpus(value: string): bigint {
   let sum = 0n;
   for (let at = 0; at < value.length; at += CPU_DIGITS)

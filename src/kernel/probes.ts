@@ -1,5 +1,14 @@
 import { existsSync } from 'node:fs';
-import { BpfError, BpfLink, BpfMap, type BpfProgram, loadInstructions, type MapType } from 'libbpf-ts';
+import {
+  BpfError,
+  BpfLink,
+  BpfMap,
+  type BpfProgram,
+  destroySocket,
+  listSockets,
+  loadInstructions,
+  type MapType,
+} from 'libbpf-ts';
 import type { Mechanism } from './hooks.ts';
 import { call, exit, helpers, type Instruction, set } from './instructions.ts';
 
@@ -55,6 +64,15 @@ export const features: readonly Feature[] = [
     cost: 'clsact filters are used instead: they do the same, but are not pinned',
     isThere: hasTcx,
   },
+  callFeature('network namespace cookies where a socket is bound', '5.15', 'cgroup_sock', 'post_bind4', [
+    call(helpers.get_netns_cookie),
+  ]),
+  {
+    name: 'ending sockets (CONFIG_INET_DIAG_DESTROY, CONFIG_INET_UDP_DIAG)',
+    minimumKernel: '4.9',
+    cost: 'a process of the node that keeps a connected UDP socket stays with a backend that is gone',
+    isThere: canEndSockets,
+  },
   {
     name: "the kernel's own BTF",
     minimumKernel: '5.2',
@@ -62,6 +80,19 @@ export const features: readonly Feature[] = [
     isThere: () => existsSync('/sys/kernel/btf/vmlinux'),
   },
 ];
+
+/** Asked to end a socket that nobody has, a kernel that can says so. */
+async function canEndSockets(): Promise<boolean> {
+  const end = { address: '127.0.0.1', port: 1 };
+  try {
+    await listSockets({ family: 4, protocol: 'udp', states: ['established'], remotePort: 1 });
+    await destroySocket({ family: 4, protocol: 'udp', local: end, remote: end, ifindex: 0, cookie: 1n });
+    return true;
+  } catch (error) {
+    if (error instanceof BpfError && ['EOPNOTSUPP', 'ENOENT'].includes(error.code)) return false;
+    throw error;
+  }
+}
 
 /** tcx where the kernel has it. */
 export async function chooseMechanism(): Promise<Mechanism> {
