@@ -82,8 +82,8 @@ export const stages: readonly Mutant[] = [
   ...faults('src/model/endpoints.ts', model, [
     [
       'an endpoint that serves and does not terminate is used though it is not ready',
-      '!endpoint.ready && endpoint.serving && endpoint.terminating',
-      '!endpoint.ready && endpoint.serving',
+      'return ready || (serving && terminating);',
+      'return ready || (serving && terminating !== undefined);',
     ],
     [
       'topology filters terminating endpoints too',
@@ -117,7 +117,11 @@ export const stages: readonly Mutant[] = [
     ['who does not know his age is the oldest', 'Number.POSITIVE_INFINITY', 'Number.NEGATIVE_INFINITY'],
   ]),
   ...faults('src/model/frontends.ts', model, [
-    ['endpoints of the other family answer', '(endpoint) => familyOf(endpoint.address) === family', '() => true'],
+    [
+      'endpoints of the other family answer',
+      'familyOf(endpoint.address) === family;',
+      'familyOf(endpoint.address) !== undefined;',
+    ],
   ]),
   ...faults('src/model/address.ts', model, [
     [
@@ -154,8 +158,8 @@ export const stages: readonly Mutant[] = [
   ...faults('src/plan/tables.ts', plan, [
     [
       'frontends are written before what they point at',
-      "['names', 'backends', 'frontends', ",
-      "['frontends', 'names', 'backends', ",
+      "  'names',\n  'backends',\n  'source_ranges',\n  'wires',\n  'frontends',\n",
+      "  'frontends',\n  'names',\n  'backends',\n  'source_ranges',\n  'wires',\n",
     ],
   ]),
   ...faults('src/plan/segments.ts', plan, [
@@ -185,8 +189,8 @@ export const stages: readonly Mutant[] = [
   ...faults('src/plan/plan.ts', plan, [
     [
       'the slots that a plan needs are those it has',
-      'backends: draft.places.end(),',
-      'backends: held.rows.backends.size,',
+      'backends: draft.places.end() }',
+      'backends: held.rows.backends.size }',
     ],
     [
       'deletes are not held back before the first listing',
@@ -259,8 +263,8 @@ export const stages: readonly Mutant[] = [
   ...faults('src/kernel/hooks.ts', attach, [
     [
       'ways there come before ways back',
-      "deviceHook(device, 'egress', 'to_pod'), deviceHook(device, 'ingress', 'from_pod')",
-      "deviceHook(device, 'ingress', 'from_pod'), deviceHook(device, 'egress', 'to_pod')",
+      "...pods.map((device) => deviceHook(device, 'egress', 'to_pod')),\n",
+      "...pods.map((device) => deviceHook(device, 'ingress', 'from_pod')),\n    ...pods.map((device) => deviceHook(device, 'egress', 'to_pod')),\n",
     ],
   ]),
   ...faults('src/kernel/sizes.ts', sizes, [
