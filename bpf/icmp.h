@@ -89,41 +89,35 @@ PURE __s64 rewrite_quoted_checksum(struct __sk_buff *skb, const struct packet *q
 
 /*
  * Gives the quote the tuple of `to` turned around; `sum` becomes what that adds to the sum over the ICMP message. 0, or
- * the packet is damaged.
+ * the packet is damaged. In a sum the order does not matter, so that of a tuple turned around is the tuple's.
  */
 static __noinline int rewrite_quote(struct __sk_buff *skb, const struct packet *quote, const struct flow *to,
 				    __s64 *sum)
 {
-	struct {
-		struct address source;
-		struct address destination;
-	} old, new;
-	struct ports old_ports, new_ports;
+	__u32 addresses = quote ? quote->l3 + (quote->ipv6 ? 8 : 12) : 0;
+	struct ports ports;
 	__s64 change;
 	long error;
 
 	if (!quote || !to || !sum)
 		return -1;
-	old.source = quote->tuple.destination;
-	old.destination = quote->tuple.source;
-	new.source = to->destination;
-	new.destination = to->source;
-	change = bpf_csum_diff((void *)&old, sizeof(old), (void *)&new, sizeof(new), 0);
+	change = bpf_csum_diff((void *)&quote->tuple.source, 2 * sizeof(struct address), (void *)&to->source,
+			       2 * sizeof(struct address), 0);
 	if (quote->ipv6) {
 		*sum = change;
-		error = bpf_skb_store_bytes(skb, quote->l3 + 8, &new, sizeof(new), 0);
+		error = bpf_skb_store_bytes(skb, addresses, &to->destination, sizeof(struct address), 0) |
+			bpf_skb_store_bytes(skb, addresses + 16, &to->source, sizeof(struct address), 0);
 	} else {
 		/* the header's own checksum takes the change back */
 		*sum = 0;
 		error = bpf_l3_csum_replace(skb, quote->l3 + __builtin_offsetof(struct iphdr, check), 0, change, 0) |
-			bpf_skb_store_bytes(skb, quote->l3 + 12, &new.source.words[3], 4, 0) |
-			bpf_skb_store_bytes(skb, quote->l3 + 16, &new.destination.words[3], 4, 0);
+			bpf_skb_store_bytes(skb, addresses, &to->destination.words[3], 4, 0) |
+			bpf_skb_store_bytes(skb, addresses + 4, &to->source.words[3], 4, 0);
 	}
-	old_ports = (struct ports){quote->tuple.destination_port, quote->tuple.source_port};
-	new_ports = (struct ports){to->destination_port, to->source_port};
-	change = bpf_csum_diff((void *)&old_ports, sizeof(old_ports), (void *)&new_ports, sizeof(new_ports), change);
-	*sum = bpf_csum_diff((void *)&old_ports, sizeof(old_ports), (void *)&new_ports, sizeof(new_ports), *sum);
-	error |= bpf_skb_store_bytes(skb, quote->l4, &new_ports, sizeof(new_ports), 0);
+	ports = (struct ports){to->destination_port, to->source_port};
+	error |= bpf_skb_store_bytes(skb, quote->l4, &ports, sizeof(ports), 0);
+	change = bpf_csum_diff((void *)&quote->tuple.source_port, sizeof(ports), (void *)&ports, sizeof(ports), change);
+	*sum = bpf_csum_diff((void *)&quote->tuple.source_port, sizeof(ports), (void *)&ports, sizeof(ports), *sum);
 	*sum = rewrite_quoted_checksum(skb, quote, change, *sum);
 	return error ? -1 : 0;
 }

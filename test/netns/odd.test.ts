@@ -145,3 +145,25 @@ for (const { name, options } of surroundings.filter(
     t.is(leaked.length, 0);
   });
 }
+
+/** IPv6 has a hop-by-hop header for them. */
+test('super packets of more than 64 kB pass', async (t) => {
+  await using stage = await setStage('odd', { shape: 'ptp' });
+  const { lab, pod, client } = stage;
+  const large = (device: string): string[] => {
+    return ['ip', 'link', 'set', device, 'gso_max_size', '150000', 'gro_max_size', '150000'];
+  };
+  for (const one of lab.pods) {
+    await lab.exec(one, large('eth0'));
+    await lab.exec(lab.node(one.node), large(one.veth));
+  }
+  for (const node of lab.nodes) await lab.exec(node, large('eth0'));
+  for (const service of ['near', 'far'] as const) {
+    const tap = ['timeout', '20', 'tcpdump', '-i', 'eth0', '-c', '1', '-n', 'ip6[4:2] = 0 and ip6[6] = 0'];
+    const seen = lab.attempt(pod, tap);
+    const plan = { protocol: 'tcp', port: 80, size: 3_000_000, echo: true, questions: 4, timeout: 20_000 } as const;
+    const tally = await client.request({ ...plan, address: services[service][1], sourcePort: freshPort() });
+    t.is(tally.ok, 4, JSON.stringify(tally.errors));
+    t.is((await seen).code, 0, 'one of them was seen');
+  }
+});

@@ -121,7 +121,7 @@ export function nodeRoutes(self: Node, nodes: readonly Node[], underlay: Underla
   const lines = [`route add default via ${outsideAddress.ip4}`, `route add default via ${outsideAddress.ip6}`];
   if (underlay === 'routes') return [...lines, ...others.flatMap(podRoutes)];
   lines.push(
-    `link add vxlan.1 address ${tunnelMac(self)} mtu 1450 type vxlan id 1 dev eth0 local ${self.ip4} dstport 8472 nolearning`,
+    `link add vxlan.1 address ${tunnelMac(self)} mtu 1450 type vxlan id 1 dev eth0 local ${self.ip4} dstport 8472 nolearning udpcsum`,
     'link set vxlan.1 up',
     `address add 10.1.${self.index}.0/32 dev vxlan.1`,
     `address add fd00:1:${self.index}::/128 dev vxlan.1 nodad`,
