@@ -8,17 +8,30 @@ import {
   servicePortName,
   u32,
 } from '../layout.gen.ts';
-import { addressFromHex } from '../model/address.ts';
+import { addressFromHex, addressToHex } from '../model/address.ts';
+import { anyAddress } from '../model/places.ts';
 import type { Tables } from '../plan/tables.ts';
 import { byService, compare, endpointText, protocolText, type Reading, refOf, type ServiceRef } from './service-ref.ts';
 
 /** Which of the pools the programs choose from: that of the whole cluster, or that of this node. */
 export type PoolName = 'any' | 'local';
 
+/** As far as the kernel knows: a LoadBalancer is one once it has an address. */
+export type ServiceType = 'ClusterIP' | 'NodePort' | 'LoadBalancer';
+
+/** What an address is to its Service; that of a nodePort is the any-address of its family. */
+export type FrontendKind = 'clusterIP' | 'externalIP' | 'loadBalancerIP' | 'nodePort';
+
 export interface ServiceItem extends ServiceRef {
+  readonly type: ServiceType;
   readonly port: number;
   readonly protocol: string;
+  /** null: none. */
+  readonly nodePort: number | null;
   readonly clusterIPs: readonly string[];
+  /** Load balancer IPs among them. */
+  readonly externalIPs: readonly string[];
+  /** That of the clusterIPs. */
   readonly pool: PoolName;
   /** 0: no session affinity. */
   readonly affinitySeconds: number;
@@ -30,12 +43,15 @@ export interface ServiceItem extends ServiceRef {
 
 export interface FrontendItem extends ServiceRef {
   readonly address: string;
-  /** null, with the protocol: any other port of the address, which is refused. */
+  readonly kind: FrontendKind;
+  /** null, with the protocol: any other port of the address, which is refused if that is a clusterIP. */
   readonly port: number | null;
   readonly protocol: string | null;
   readonly pool: PoolName;
   readonly affinitySeconds: number;
   readonly hasEndpoint: boolean;
+  /** Only sources in the Service's ranges may ask. */
+  readonly sourceRanges: boolean;
   readonly backends: number;
   readonly segments: Readonly<Record<PoolName, Segment>>;
 }
@@ -51,7 +67,6 @@ export interface BackendItem extends ServiceRef {
 /** Every port that is served: one that is not has no row in `frontends`, even if its name stands for its Service. */
 export function serviceItems({ tables, counters }: Reading): ServiceItem[] {
   const rows = readFrontends(tables);
-  const clusterIPs = new Set(rows.filter(({ port }) => port === 0).map(({ address }) => address));
   const byId = Map.groupBy(
     rows.filter(({ port }) => port !== 0),
     ({ servicePort }) => servicePort,
@@ -59,14 +74,19 @@ export function serviceItems({ tables, counters }: Reading): ServiceItem[] {
   const items = [...tables.names].flatMap(([key, value]): ServiceItem[] => {
     const id = u32.decode(key);
     const name = servicePortName.decode(value);
-    const own = (byId.get(id) ?? []).sort((a, b) => familyOrder(a.address, b.address));
+    const own = (byId.get(id) ?? []).sort((a, b) => order(a) - order(b) || familyOrder(a.address, b.address));
     const [first] = own;
+    const at = (...kinds: FrontendKind[]) =>
+      own.flatMap(({ kind, address }) => (kinds.includes(kind) ? [address] : []));
     if (first === undefined) return [];
     const item = {
       ...refOf(tables, id),
+      type: typeOf(own),
       port: name.number,
       protocol: protocolText(name.protocol),
-      clusterIPs: own.flatMap(({ address }) => (clusterIPs.has(address) ? [address] : [])),
+      nodePort: own.find(({ kind }) => kind === 'nodePort')?.port ?? null,
+      clusterIPs: at('clusterIP'),
+      externalIPs: at('loadBalancerIP', 'externalIP'),
       pool: first.pool,
       affinitySeconds: first.affinitySeconds,
       backends: distinct(own.flatMap((row) => slotsOf(tables, row[row.pool]).map(slotText))),
@@ -77,16 +97,28 @@ export function serviceItems({ tables, counters }: Reading): ServiceItem[] {
   return items.sort(byService);
 }
 
+function typeOf(rows: readonly FrontendRow[]): ServiceType {
+  if (rows.some(({ kind }) => kind === 'loadBalancerIP')) return 'LoadBalancer';
+  return rows.some(({ kind }) => kind === 'nodePort') ? 'NodePort' : 'ClusterIP';
+}
+
+/** What a person looks for first. */
+function order({ kind }: FrontendRow): number {
+  return ['clusterIP', 'loadBalancerIP', 'externalIP', 'nodePort'].indexOf(kind);
+}
+
 export function frontendItems({ tables }: Reading): FrontendItem[] {
   const items = readFrontends(tables).map((row): FrontendItem => {
     return {
       ...refOf(tables, row.servicePort),
       address: row.address,
+      kind: row.kind,
       port: row.port || null,
       protocol: row.port === 0 ? null : protocolText(row.protocol),
       pool: row.pool,
       affinitySeconds: row.affinitySeconds,
       hasEndpoint: (row.flags & frontendFlag.has_endpoint) !== 0,
+      sourceRanges: (row.flags & frontendFlag.source_ranges) !== 0,
       backends: row[row.pool].count,
       segments: { any: row.any, local: row.local },
     };
@@ -113,10 +145,19 @@ export function backendItems({ tables }: Reading): BackendItem[] {
 
 function backendItem(tables: Tables, row: FrontendRow, address: string, port: number): BackendItem {
   const ref = refOf(tables, row.servicePort);
-  return { ...ref, address, port, servicePort: row.port, protocol: protocolText(row.protocol), pools: [] };
+  return { ...ref, address, port, servicePort: numberOf(tables, row), protocol: protocolText(row.protocol), pools: [] };
 }
 
+/** Of a nodePort too that of the Service port; without a name, what clients ask for. */
+function numberOf(tables: Tables, row: FrontendRow): number {
+  const value = tables.names.get(u32.encode(row.servicePort));
+  return value === undefined ? row.port : servicePortName.decode(value).number;
+}
+
+const anyAddresses: ReadonlySet<string> = new Set(Object.values(anyAddress).map(addressToHex));
+
 interface FrontendRow {
+  readonly kind: FrontendKind;
   readonly address: string;
   readonly port: number;
   readonly protocol: number;
@@ -129,12 +170,35 @@ interface FrontendRow {
 }
 
 function readFrontends(tables: Tables): FrontendRow[] {
+  const external = externalAddresses(tables);
   return [...tables.frontends].map(([key, value]) => {
     const { address, port, protocol } = frontendKey.decode(key);
     const row = frontend.decode(value);
     const pool: PoolName = row.flags & frontendFlag.local_only ? 'local' : 'any';
-    return { ...row, address: addressFromHex(address), port, protocol, pool };
+    return {
+      ...row,
+      kind: kindOf(address, row.flags, external),
+      address: addressFromHex(address),
+      port,
+      protocol,
+      pool,
+    };
   });
+}
+
+/** Those that are nobody's clusterIP, as hex. */
+function externalAddresses({ frontends }: Tables): Set<string> {
+  const external = new Set<string>();
+  for (const [key, value] of frontends) {
+    if (frontend.decode(value).flags & frontendFlag.external_address) external.add(frontendKey.decode(key).address);
+  }
+  return external;
+}
+
+function kindOf(address: string, flags: number, external: ReadonlySet<string>): FrontendKind {
+  if (anyAddresses.has(address)) return 'nodePort';
+  if (flags & frontendFlag.load_balancer) return 'loadBalancerIP';
+  return external.has(address) ? 'externalIP' : 'clusterIP';
 }
 
 function slotsOf(tables: Tables, { start, count }: Segment): { address: string; port: number }[] {

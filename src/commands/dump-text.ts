@@ -3,27 +3,40 @@ import type { AffinityItem, FlowItem } from './dump-flows.ts';
 import type { BackendItem, FrontendItem, ServiceItem } from './dump-items.ts';
 
 /** Backends that fit into so many characters stand in a cell, but at least one; the others are counted. */
-const WIDEST = 32;
+const WIDEST = 22;
 
 export function servicesText(items: readonly ServiceItem[], wide: boolean): string {
-  const titles = ['NAMESPACE', 'NAME', 'PORT', 'CLUSTER-IP', 'POOL', 'BACKENDS', 'CONNECTIONS', 'REFUSED', 'DROPPED'];
+  const titles = [
+    'NAMESPACE',
+    'NAME',
+    'TYPE',
+    'CLUSTER-IP',
+    'EXTERNAL-IP',
+    'PORT',
+    'BACKENDS',
+    'CONNECTIONS',
+    'REFUSED',
+    'DROPPED',
+  ];
   const rows = items.map((item) => {
-    const { namespace, name, portName, port, protocol, clusterIPs, pool, affinitySeconds, backends, counters, id } =
-      item;
+    const { namespace, name, portName, port, protocol, pool, affinitySeconds, counters, id } = item;
+    /* as kubectl shows the first clusterIP alone, but not in silence */
+    const addresses = (texts: readonly string[]) => (wide ? texts.join(',') : firstOf(texts, 1));
     const text = [
       namespace,
       name,
-      `${portName && `${portName}:`}${port}/${protocol}`,
-      clusterIPs.join(','),
-      pool,
-      wide ? backends.join(',') : shortened(backends),
+      item.type,
+      addresses(item.clusterIPs),
+      addresses(item.externalIPs),
+      `${portName && `${portName}:`}${port}${item.nodePort === null ? '' : `:${item.nodePort}`}/${protocol}`,
+      wide ? item.backends.join(',') : shortened(item.backends),
       ...['connected_', 'reject_', 'drop_'].map((kind) => String(sum(counters, kind))),
     ];
     const reasons = Object.entries(counters).map(([why, count]) => `${why}=${count}`);
     const affinity = affinitySeconds > 0 ? `${affinitySeconds}s` : '';
-    return wide ? [...text, affinity, reasons.join(','), String(id)] : text;
+    return wide ? [...text, pool, affinity, reasons.join(','), String(id)] : text;
   });
-  return columns(wide ? [...titles, 'AFFINITY', 'COUNTERS', 'ID'] : titles, rows);
+  return columns(wide ? [...titles, 'POOL', 'AFFINITY', 'COUNTERS', 'ID'] : titles, rows);
 }
 
 export function frontendsText(items: readonly FrontendItem[], wide: boolean): string {
@@ -31,14 +44,14 @@ export function frontendsText(items: readonly FrontendItem[], wide: boolean): st
   const rows = items.map((item) => {
     const isAddress = item.port === null;
     const text = [
-      item.address,
+      item.kind === 'nodePort' ? (item.address.includes(':') ? '<node IPv6>' : '<node IPv4>') : item.address,
       isAddress ? '*' : String(item.port),
       item.protocol ?? '*',
       serviceText(item),
       isAddress ? '' : item.pool,
       isAddress ? '' : String(item.backends),
       item.affinitySeconds > 0 ? `${item.affinitySeconds}s` : '',
-      isAddress || !item.hasEndpoint ? 'reject' : 'drop',
+      isAddress ? (item.kind === 'clusterIP' ? 'reject' : 'pass') : item.hasEndpoint ? 'drop' : 'reject',
     ];
     const { any, local } = item.segments;
     return wide ? [...text, `${any.start}+${any.count}`, `${local.start}+${local.count}`, String(item.id)] : text;
@@ -107,7 +120,7 @@ function shortened(backends: readonly string[]): string {
 
 function firstOf(backends: readonly string[], count: number): string {
   const more = backends.length - count;
-  return `${backends.slice(0, count).join(',')}${more > 0 ? ` + ${more} more` : ''}`;
+  return `${backends.slice(0, count).join(',')}${more > 0 ? ` +${more}` : ''}`;
 }
 
 function sum(counters: Readonly<Record<string, number>>, kind: string): number {
