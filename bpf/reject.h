@@ -14,8 +14,8 @@
  */
 
 #define ANSWER_TTL 64
-#define FRONT 128 /* more than the headers up to the transport's that answers are made for */
-#define CHUNK 64
+#define FRONT 96 /* more than the headers up to the transport's that answers are made for */
+#define CHUNK 64 /* no more than FRONT */
 #define ICMP_CODE_PORT 3
 #define ICMP_CODE_TOO_BIG 4
 #define ICMPV6_CODE_PORT 4
@@ -68,21 +68,15 @@ PURE bool is_answerable(struct __sk_buff *skb, const struct packet *packet)
 	       is_unicast(packet, &packet->tuple.destination) && packet->l4 < FRONT;
 }
 
-/* The sum of the pseudo header of an answer with `length` bytes after the IP header. */
+/*
+ * The sum of the pseudo header of an answer with `length` bytes after the IP header. That the addresses change places is
+ * all the same to a sum, and so is the prefix of mapped ones, which is 0xffff twice.
+ */
 PURE __u64 pseudo_sum(const struct packet *packet, __u32 length, __u8 protocol)
 {
-	struct {
-		struct address source;
-		struct address destination;
-		__be32 length;
-		__be32 protocol;
-	} header = {packet->tuple.destination, packet->tuple.source, bpf_htonl(length), bpf_htonl(protocol)};
+	__u64 sum = (__u32)bpf_csum_diff(NULL, 0, (void *)&packet->tuple.source, 2 * sizeof(struct address), 0);
 
-	if (!packet->ipv6) { /* the mapped prefix is no part of it */
-		header.source.words[2] = 0;
-		header.destination.words[2] = 0;
-	}
-	return (__u32)bpf_csum_diff(NULL, 0, (void *)&header, sizeof(header), 0);
+	return sum + bpf_htonl(length) + bpf_htonl(protocol);
 }
 
 /* Bytes of the answer's IP header: it has no options. */
@@ -100,12 +94,11 @@ PURE long answer_ip(struct __sk_buff *skb, const struct packet *packet, __u32 le
 			__be16 payload;
 			__u8 protocol;
 			__u8 hop_limit;
-			struct address source;
-			struct address destination;
-		} header = {bpf_htonl(6u << 28), bpf_htons(length),	    protocol,
-			    ANSWER_TTL,		 packet->tuple.destination, packet->tuple.source};
+		} header = {bpf_htonl(6u << 28), bpf_htons(length), protocol, ANSWER_TTL};
 
-		return bpf_skb_store_bytes(skb, packet->l3, &header, sizeof(header), 0);
+		return bpf_skb_store_bytes(skb, packet->l3, &header, sizeof(header), 0) |
+		       bpf_skb_store_bytes(skb, packet->l3 + 8, &packet->tuple.destination, sizeof(struct address), 0) |
+		       bpf_skb_store_bytes(skb, packet->l3 + 24, &packet->tuple.source, sizeof(struct address), 0);
 	}
 	struct iphdr ip = {
 	    .version = 4,
