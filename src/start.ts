@@ -4,7 +4,7 @@ import { netnsCookie } from './kernel/kernel.ts';
 import { requireKernel, requirePermission } from './kernel/machine.ts';
 import { encodeConfig, readObjects } from './kernel/objects.ts';
 import { findCgroup, makePinDir } from './kernel/place.ts';
-import { chooseMechanism } from './kernel/probes.ts';
+import { chooseMechanism, hasFibSource } from './kernel/probes.ts';
 import { type AllocationRanges, defaultRanges } from './kube/allocate.ts';
 import type { Cidr } from './model/address.ts';
 
@@ -31,7 +31,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
     pinDir: makePinDir(pinDir),
     cgroup: findCgroup(cgroup),
     objects: readObjects(),
-    config: encodeConfig(netnsCookie()),
+    config: encodeConfig(netnsCookie(), hasFibSource()),
     mechanism: await chooseMechanism(),
   });
   const ranges = { serviceCidrs: serviceCidrs ?? defaultRanges.serviceCidrs, nodePorts: nodePortRange };

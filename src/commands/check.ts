@@ -9,7 +9,7 @@ import { readNetwork } from '../kernel/network.ts';
 import { encodeConfig, readObjects } from '../kernel/objects.ts';
 import { currentGeneration, pinDir } from '../kernel/pins.ts';
 import { defaultPinDir, findCgroup } from '../kernel/place.ts';
-import { features } from '../kernel/probes.ts';
+import { features, hasFibSource } from '../kernel/probes.ts';
 import { checkSysctls, type Finding, readSysctl } from '../kernel/sysctls.ts';
 import { columns } from './columns.ts';
 import { parseDevices, parseNodePorts } from './run-options.ts';
@@ -61,7 +61,7 @@ async function check(flags: CheckFlags): Promise<void> {
     }),
     ...(await checkFeatures()),
     await attempt('the programs', async () => {
-      await tryPrograms({ objects: readObjects(), config: encodeConfig(netnsCookie()) });
+      await tryPrograms({ objects: readObjects(), config: encodeConfig(netnsCookie(), hasFibSource()) });
       return 'pass the verifier';
     }),
     await attempt('cgroup2', () => findCgroup(flags.cgroup)),

@@ -47,8 +47,8 @@ test.serial('attachHooks() attaches wires before pods and sockets, and ways back
   box.addPod('order1');
   const devices = [await device('order1', 'pod'), { ...(await device('lo', 'wire')), name: 'wire' }];
   const { attached } = await attachHooks(dir, [...deviceHooks(devices), ...cgroupHooks(box.cgroup)], programs, 'tcx');
-  t.deepEqual(attached.slice(0, 4), ['wire egress', 'order1 egress', 'wire ingress', 'order1 ingress']);
-  t.is(attached.at(-1), `connect4 of ${box.cgroup}`);
+  t.deepEqual(attached.slice(0, 4), ['wire egress', 'wire ingress', 'order1 egress', 'order1 ingress']);
+  t.deepEqual([attached[4], attached.at(-1)], [`post_bind6 of ${box.cgroup}`, `connect4 of ${box.cgroup}`]);
   t.is(attached.length, 14);
   t.is((await detachAll(dir)).length, 14);
   t.deepEqual(listLinkPins(dir), []);

@@ -60,14 +60,12 @@ function openUsed(
   pins: readonly StatePin[],
   used: ReadonlySet<number>,
 ): { map: BpfMap; size: number } {
-  const named = pins.filter((pin) => pin.name === name);
-  for (const pin of named) {
+  for (const pin of pins) {
+    if (pin.name !== name) continue;
     const map = BpfMap.openPinned(pin.path);
     if (used.has(map.info.id)) return { map, size: pin.size };
     map.close();
   }
-  const idle = named.find((pin) => pin.layout === layouts[name].layout);
-  if (idle) return { map: BpfMap.openPinned(idle.path), size: idle.size };
   throw Object.assign(new Error(`the pin of state map ${name} is gone`), { code: 'ENOENT' });
 }
 

@@ -44,17 +44,17 @@ export function cgroupHooks(path: string): Hook[] {
 }
 
 /**
- * The hooks of devices. Wires come first, since an untranslated address must not leave by them; and before the ways there
- * the ways back, so that whatever a program begins finds its answers translated: programs find the flows of those before.
+ * The hooks of devices. Wires come first, since an untranslated address must not leave by them; and before each way there
+ * the way back, so that whatever a program begins finds its answers translated: programs find the flows of those before.
+ * What came in by one wire may go back by another; pods are apart from each other.
  */
 export function deviceHooks(devices: readonly Device[]): Hook[] {
   const wires = devices.filter((device) => device.role === 'wire');
   const pods = devices.filter((device) => device.role === 'pod');
   return [
     ...wires.map((device) => deviceHook(device, 'egress', device.hasLinkHeader ? 'to_wire' : 'to_wire_l3')),
-    ...pods.map((device) => deviceHook(device, 'egress', 'to_pod')),
     ...wires.map((device) => deviceHook(device, 'ingress', device.hasLinkHeader ? 'from_wire' : 'from_wire_l3')),
-    ...pods.map((device) => deviceHook(device, 'ingress', 'from_pod')),
+    ...pods.flatMap((device) => [deviceHook(device, 'egress', 'to_pod'), deviceHook(device, 'ingress', 'from_pod')]),
   ];
 }
 

@@ -4,6 +4,7 @@ export type Instruction = Buffer;
 /** Numbers of helper functions (enum bpf_func_id). */
 export const helpers = {
   get_socket_cookie: 46,
+  fib_lookup: 69,
   get_netns_cookie: 122,
   ktime_get_coarse_ns: 160,
   set_retval: 187,
@@ -12,6 +13,18 @@ export const helpers = {
 /** r<register> = value */
 export function set(register: number, value: number): Instruction {
   return instruction(0xb7, register, value);
+}
+
+/** r<register> = r10 + offset: an address on the stack, offset -512 to -8 */
+export function stackAddress(register: number, offset: number): Instruction {
+  return Buffer.concat([instruction(0xbf, 0xa0 | register, 0), instruction(0x07, register, offset)]);
+}
+
+/** Eight bytes of zero at r10 + offset */
+export function zeroStack(offset: number): Instruction {
+  const bytes = instruction(0x7a, 10, 0);
+  bytes.writeInt16LE(offset, 2);
+  return bytes;
 }
 
 export function call(helper: number): Instruction {

@@ -29,8 +29,11 @@ export function readObjects(directory: string = fileURLToPath(new URL('../../bui
 /** For so long a UDP flow may be idle. */
 export const UDP_SECONDS = 180;
 
-/** The read-only settings of the programs, as hex. Timeouts are the kernel's own conntrack defaults where it has one. */
-export function encodeConfig(hostNetnsCookie: bigint): string {
+/**
+ * The read-only settings of the programs, as hex. `fibSource`: the kernel tells the source address of a route. Timeouts are the kernel's own conntrack defaults
+ * where it has one.
+ */
+export function encodeConfig(hostNetnsCookie: bigint, fibSource: boolean = true): string {
   return config.encode({
     hostNetnsCookie,
     tcpEstablishedSeconds: 86_400,
@@ -39,7 +42,7 @@ export function encodeConfig(hostNetnsCookie: bigint): string {
     halfOpenSeconds: 60,
     udpSeconds: UDP_SECONDS,
     takesOver: 0,
-    fibSource: 1,
+    fibSource: fibSource ? 1 : 0,
   });
 }
 

@@ -10,7 +10,7 @@ import {
   type MapType,
 } from 'libbpf-ts';
 import type { Mechanism } from './hooks.ts';
-import { call, exit, helpers, type Instruction, set } from './instructions.ts';
+import { call, exit, helpers, type Instruction, set, stackAddress, zeroStack } from './instructions.ts';
 
 /** Something of the kernel that we use. */
 export interface Feature {
@@ -64,6 +64,12 @@ export const features: readonly Feature[] = [
     cost: 'clsact filters are used instead: they do the same, but are not pinned',
     isThere: hasTcx,
   },
+  {
+    name: 'the source address of a route (BPF_FIB_LOOKUP_SRC)',
+    minimumKernel: '6.7',
+    cost: 'what goes on for a client from outside gets the first address of the way it takes',
+    isThere: hasFibSource,
+  },
   callFeature('network namespace cookies where a socket is bound', '5.15', 'cgroup_sock', 'post_bind4', [
     call(helpers.get_netns_cookie),
   ]),
@@ -92,6 +98,15 @@ async function canEndSockets(): Promise<boolean> {
     if (error instanceof BpfError && ['EOPNOTSUPP', 'ENOENT'].includes(error.code)) return false;
     throw error;
   }
+}
+
+/** struct bpf_fib_lookup: 64 bytes. Asked about no family, a kernel that knows the flag says EAFNOSUPPORT, and else EINVAL. */
+export function hasFibSource(): boolean {
+  const [LOOKUP_SRC, EINVAL] = [16, 22];
+  const zeros = Array.from({ length: 8 }, (_, i) => zeroStack(-64 + 8 * i));
+  const asks = [...zeros, stackAddress(2, -64), set(3, 64), set(4, LOOKUP_SRC), call(helpers.fib_lookup), exit];
+  using program = loadInstructions('sched_cls', Buffer.concat(asks));
+  return (program.testRun({ data: Buffer.alloc(64) }).retval | 0) !== -EINVAL;
 }
 
 /** tcx where the kernel has it. */
