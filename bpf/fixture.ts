@@ -35,6 +35,8 @@ export interface FrontendFacts {
   readonly local?: readonly BackendText[];
   readonly affinitySeconds?: number;
   readonly flags?: number;
+  /** An externalIP or load balancer IP: ports that are no Service's are not ours. */
+  readonly external?: boolean;
 }
 
 /** Seconds as the programs stamp them. */
@@ -59,10 +61,14 @@ export class Programs implements Disposable {
     return map;
   }
 
-  run(program: string, frame: Uint8Array): TestResult {
+  /** `ifindex`: the device, of the calling thread's network namespace, that the frame passes; loopback unless given. */
+  run(program: string, frame: Uint8Array, ifindex?: number): TestResult {
     const found = this.object.programs[program];
     if (found === undefined) throw new Error(`no program ${program}`);
-    return found.testRun({ data: frame });
+    if (ifindex === undefined) return found.testRun({ data: frame });
+    const context = Buffer.alloc(44); // the beginning of struct __sk_buff
+    context.writeUInt32LE(ifindex, 40);
+    return found.testRun({ data: frame, context });
   }
 
   /** A sorted segment with these backends. */
@@ -87,7 +93,8 @@ export class Programs implements Disposable {
     });
     const none = { start: 0, count: 0 };
     const { servicePort } = facts;
-    const row = { any: none, local: none, servicePort, affinitySeconds: 0, flags: frontendFlag.address };
+    const flags = facts.external ? frontendFlag.external_address : frontendFlag.address;
+    const row = { any: none, local: none, servicePort, affinitySeconds: 0, flags };
     this.setFrontend(facts.address, 0, 0, row);
   }
 
@@ -121,6 +128,12 @@ export class Programs implements Disposable {
     const flags = ['127.0.0.1', '::1'].includes(address) ? nodeAddressFlag.localhost : 0;
     const key = maps.node_addresses.key.encode(addressToHex(address));
     this.map('node_addresses').update(bytes(key), bytes(maps.node_addresses.value.encode(flags)));
+  }
+
+  /** A device that leads out of the node; the kernel tells its source addresses. */
+  addWire(ifindex: number, ipv4 = '::', ipv6 = '::'): void {
+    const row = { ipv4: addressToHex(ipv4), ipv6: addressToHex(ipv6) };
+    this.map('wires').update(bytes(maps.wires.key.encode(ifindex)), bytes(maps.wires.value.encode(row)));
   }
 
   /** `bits` of 128, so IPv4 + 96. */

@@ -2,7 +2,7 @@
 #pragma once
 #include "flow.h"
 
-/* How a flow gets its two rows: fresh ones in half_open, or those in `flows` of one that is over. */
+/* How a flow gets its two rows, fresh ones in half_open. */
 
 #define PORT_ATTEMPTS 8
 
@@ -55,82 +55,37 @@ PURE int flow_commit(const struct flow_key *key, struct flow *flow, const struct
 	return REASON_DROP_NO_FLOW_ROW;
 }
 
+/* A new flow that looks for a source port whose way back is free. */
+struct port_search {
+	const struct flow_key *key;
+	struct flow *flow;
+	struct flow_key reply;
+	bool found;
+};
+
+/* One turn of bpf_loop(): the verifier looks at it once, and not at each attempt. */
+static long try_port(__u64 attempt, struct port_search *search)
+{
+	if (attempt)
+		search->flow->source_port = other_source_port();
+	search->found = flow_reserve(search->key, search->flow, &search->reply);
+	return search->found;
+}
+
 /*
- * Remembers a new flow; its key has no row. `flow` says what the client's packet becomes. If another flow of the same client port
- * already has this backend (two VIPs over one backend), the backend must see another source port: one is
+ * Remembers a new flow; its key has no row. `flow` says what the client's packet becomes. If another flow of the same
+ * client port already has this backend (two VIPs over one backend), the backend must see another source port: one is
  * found and put into `flow`. 0, or the reason why the packet must be dropped.
  */
 static __noinline int flow_remember(const struct flow_key *key, struct flow *flow)
 {
-	struct flow_key reply;
+	struct port_search search = {.key = key, .flow = flow};
 
 	if (!key || !flow)
 		return REASON_DROP_NO_FLOW_ROW;
 	flow->seen = now_seconds();
-	for (int attempt = 0; attempt < PORT_ATTEMPTS; attempt++) {
-		if (flow_reserve(key, flow, &reply))
-			return flow_commit(key, flow, &reply);
-		flow->source_port = other_source_port();
-	}
-	return REASON_DROP_NO_SOURCE_PORT;
-}
-
-/*
- * Puts a new flow in the place of one that is over and stands in `flows`: cheaper than to forget that one and to begin in
- * half_open, and it takes no row from anybody. NULL: only clears the place. false: the place is clear, and nothing is
- * remembered.
- */
-static __noinline int flow_replace(const struct flow_key *key, struct flow *flow)
-{
-	struct flow_key before, reply;
-	struct flow *row, *twin;
-	struct flow old;
-
-	if (!key)
-		return false;
-	row = find_row(flows, key);
-	if (!row)
-		return false;
-	old = *row;
-	if (flow_check(key, &old) != old.check) {
-		flow_delete(key);
-		return false;
-	}
-	if (!flow)
-		goto forget;
-	twin_key(key, &old, &before);
-	twin = find_row(flows, &before);
-	if (!twin || !is_twin_of(twin, key))
-		goto forget;
-	flow->seen = now_seconds();
-	twin_key(key, flow, &reply);
-	flow_hint_both(key, &reply);
-	if (same_key(&before, &reply)) {
-		twin_row(key, flow, &reply, twin);
-	} else {
-		delete_row(flows, &before);
-		if (old.state & FLOW_PROMOTED)
-			delete_row(half_open, &before);
-		if (reply_key_is_taken(&reply, key))
-			goto forget;
-		twin_row(key, flow, &reply, &old);
-		if (bpf_map_update_elem(&flows, &reply, &old, BPF_NOEXIST)) {
-			flow_delete(key);
-			return false;
-		}
-	}
-	/* not the row from above: what was in the way may have been a remnant of this very flow */
-	row = find_row(flows, key);
-	if (!row) {
-		delete_row(flows, &reply);
-		return false;
-	}
-	flow->check = flow_check(key, flow);
-	*row = *flow;
-	return true;
-forget:
-	use(flow_forget(key, &old));
-	return false;
+	bpf_loop(PORT_ATTEMPTS, try_port, &search, 0);
+	return search.found ? flow_commit(key, flow, &search.reply) : REASON_DROP_NO_SOURCE_PORT;
 }
 
 /* Gives a flow another source port, by its reply: the client's next SYN finds it. */

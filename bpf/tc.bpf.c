@@ -10,6 +10,7 @@
  * wire.bpf.c has what passes between the node and the world.
  */
 #include "choose.h"
+#include "flow_replace.h"
 #include "nat.h"
 #include "reject.h"
 
@@ -77,8 +78,6 @@ PURE int find_from_pod(const struct packet *packet, struct flow *flow, __u32 *ag
 		return NOT_OURS;
 	return flow_find(&packet->tuple, flow, IN_HALF_OPEN, age);
 }
-
-#define GOES_ON TC_ACT_OK /* as any other packet; no verdict of ours */
 
 /* Of what parse_transport() found ODD: a verdict, or GOES_ON with `packet` complete. `flow`: room for one. */
 __noinline int odd_at_pod(struct __sk_buff *skb, struct packet *packet, struct flow *flow)

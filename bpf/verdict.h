@@ -10,6 +10,8 @@
  * counted.
  */
 
+#define GOES_ON TC_ACT_OK /* between our own functions: no verdict yet. Never leaves a program */
+
 PURE void count(__u32 service_port, enum reason reason)
 {
 	struct counter_key key = {.service_port = service_port, .reason = reason};

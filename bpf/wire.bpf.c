@@ -2,21 +2,135 @@
 /*
  * The packet path between the node and the world, on every device that leads out of the node.
  *
- *   from_wire  ingress
- *   to_wire    egress
+ *   from_wire  ingress: clients of NodePorts, load balancer IPs, externalIPs and routed clusterIPs; replies of backends on
+ *              other nodes, and those of connections of the node that had to be given another port
+ *   to_wire    egress: replies of backends on this node; and no service address leaves untranslated
+ *
+ * A backend on this node sees its client's address, and the packet goes on through the node's own routing and firewall. A
+ * backend elsewhere sees the node's address there, so that its replies come back here.
  *
  * The programs whose names end in _l3 are the same for devices without a link header (tun, ipip, wireguard).
  */
-#include "frontend.h"
-#include "packet.h"
+#include "choose.h"
+#include "icmp.h"
+#include "route.h"
+
+/* Rewrites a packet that goes on through the node's own routing. */
+__noinline int translate(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
+{
+	if (!packet || !flow)
+		return TC_ACT_SHOT;
+	return rewrite(skb, packet, flow) ? drop(flow->service_port, REASON_DROP_MALFORMED) : TC_ACT_UNSPEC;
+}
+
+/* The same for one that goes past it. */
+PURE int masquerade(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
+{
+	__u32 mtu = 0;
+	int verdict = forward(skb, packet, flow, &mtu);
+
+	if (verdict == HOPS_ENDED)
+		return icmp_time_exceeded(skb, packet, flow->service_port);
+	return verdict == TOO_BIG ? icmp_too_big(skb, packet, mtu, flow->service_port) : verdict;
+}
+
+/* Of what parse_transport() found ODD: a verdict, or GOES_ON with `packet` complete. `flow`: room for one. */
+__noinline int odd_at_wire(struct __sk_buff *skb, struct packet *packet, struct flow *flow)
+{
+	if (!packet || !flow)
+		return TC_ACT_UNSPEC;
+	switch (parse_odd(skb, packet)) {
+	case ODD_TUPLE:
+		return GOES_ON;
+	case ODD_ERROR:
+		switch (translate_error(skb, packet, flow)) {
+		case ERROR_TRANSLATED:
+			return flow->flags & FLOW_MASQUERADE ? forward_error(skb, packet, flow) : TC_ACT_UNSPEC;
+		case ERROR_DAMAGED:
+			return drop(flow->service_port, REASON_DROP_MALFORMED);
+		}
+	}
+	return TC_ACT_UNSPEC;
+}
+
+/* Where the backend is decides what it sees of the client. 0, or the reason why the packet must be dropped. */
+static __noinline int choose_source(struct __sk_buff *skb, const struct packet *packet, struct flow *flow)
+{
+	struct route route = {};
+
+	if (!packet || !flow)
+		return REASON_DROP_NO_ROUTE;
+	switch (route_find(skb, packet, &flow->destination, 0, &route)) {
+	case WAY_LOCAL:
+		return 0;
+	case WAY_OUT:
+		flow->source = route.source;
+		flow->flags = FLOW_MASQUERADE;
+		return 0;
+	case WAY_NAMELESS:
+		return REASON_DROP_NO_SOURCE_ADDRESS;
+	}
+	return REASON_DROP_NO_ROUTE;
+}
+
+/* No flow yet. `flow` is room for a new one, all zero: with GOES_ON it is one. */
+static __noinline int begin(struct __sk_buff *skb, const struct packet *packet, struct flow *flow)
+{
+	int reason, refusal = 0;
+
+	if (!packet || !flow)
+		return TC_ACT_SHOT;
+	reason = choose(packet, flow);
+	if (!reason)
+		return TC_ACT_UNSPEC;
+	if (is_drop(reason))
+		return drop(flow->service_port, reason);
+	if (!is_connected(reason))
+		return reject(skb, packet, flow->service_port, reason);
+	if (reason == REASON_CONNECTED_WIRE)
+		refusal = choose_source(skb, packet, flow);
+	if (!refusal)
+		refusal = flow->flags & FLOW_MASQUERADE ? masquerade_remember(skb, &packet->tuple, flow)
+							: flow_remember(&packet->tuple, flow);
+	if (refusal)
+		return drop(flow->service_port, refusal);
+	count(flow->service_port, reason);
+	if (reason == REASON_CONNECTED_WIRE && flow->source_port != packet->tuple.source_port)
+		count(flow->service_port, REASON_CONNECTED_MOVED);
+	return GOES_ON;
+}
 
 PURE int from_wire_at(struct __sk_buff *skb, __u32 l3)
 {
 	struct packet packet = {};
+	struct flow flow = {};
+	bool again = false;
+	__u32 age = 0;
+	int found;
 
-	if (parse_transport(skb, l3, HOOK_FROM_WIRE, &packet))
+	/* what a switch floods, or who listens to everything, is another's: it must not be answered twice */
+	if (skb->pkt_type != PACKET_HOST)
 		return TC_ACT_UNSPEC;
-	return TC_ACT_UNSPEC;
+	found = parse_transport(skb, l3, HOOK_FROM_WIRE, &packet);
+	if (found) {
+		found = found == ODD ? odd_at_wire(skb, &packet, &flow) : TC_ACT_UNSPEC;
+		if (found != GOES_ON)
+			return found;
+	}
+	found = flow_find(&packet.tuple, &flow, IN_FLOWS | IN_HALF_OPEN, &age);
+	if (found == UNSTABLE)
+		return drop_unstable(&packet);
+	if (!goes_on(&packet, &flow, found, age, &again)) {
+		if (again) /* its place is not taken over: the port at a backend elsewhere is to be tested anew */
+			use(flow_forget(&packet.tuple, &flow));
+		if (!may_begin(&packet))
+			return TC_ACT_UNSPEC;
+		__builtin_memset(&flow, 0, sizeof(flow));
+		found = begin(skb, &packet, &flow);
+		if (found != GOES_ON)
+			return found;
+	}
+	return flow.flags & FLOW_MASQUERADE ? masquerade(skb, &packet, &flow) : translate(skb, &packet, &flow);
 }
 
 SEC("tc")
@@ -31,28 +145,119 @@ int from_wire_l3(struct __sk_buff *skb)
 	return from_wire_at(skb, 0);
 }
 
+/* The service port that an untranslated packet asks for, in `frontend`: NONE, or FOUND, which must not leave. */
+PURE int unserved(const struct packet *packet, struct frontend *frontend)
+{
+	struct frontend_key key = {};
+	int found = address_find(&packet->tuple.destination, frontend);
+
+	if (found != FOUND || frontend->flags & FRONTEND_ADDRESS)
+		return found;
+	/* of an external address only the service ports are ours; pieces without ports may be one's */
+	if (packet->piece == LATER_PIECE)
+		return FOUND;
+	key.address = packet->tuple.destination;
+	key.port = packet->tuple.destination_port;
+	key.protocol = packet->tuple.protocol;
+	return frontend_find(&key, frontend);
+}
+
 /*
- * A service address that nobody translated must not leave: here and not earlier, because another proxy may
- * own it. A veth that is not attached yet, a protocol that Services do not know and fragments end here.
+ * A service address that nobody translated must not leave: here and not earlier, because another proxy may own it. A veth
+ * that is not attached yet, a protocol that Services do not know, pieces without a beginning, and connections that nobody
+ * remembers end here; those last are told.
  */
-PURE int to_wire_at(struct __sk_buff *skb, __u32 l3)
+__noinline int guard(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct cidr_key cidr = {.prefix_length = 128};
 	struct frontend frontend = {};
-	struct packet packet = {};
 
-	if (parse_ip(skb, l3, &packet))
-		return TC_ACT_UNSPEC;
-	switch (address_find(&packet.tuple.destination, &frontend)) {
+	if (!packet)
+		return TC_ACT_SHOT;
+	switch (unserved(packet, &frontend)) {
 	case FOUND:
+		if (packet->piece == LATER_PIECE)
+			return drop(frontend.service_port, REASON_DROP_FRAGMENT_UNKNOWN);
+		if (!is_in_source_ranges(&frontend, &packet->tuple.source))
+			return drop(frontend.service_port, REASON_DROP_SOURCE_RANGE);
+		if (is_tcp(packet) && !(packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_RST_BIT)))
+			return reject(skb, packet, frontend.service_port, REASON_REJECT_NO_FLOW);
 		return drop(frontend.service_port, REASON_DROP_UNTRANSLATED);
 	case UNSTABLE:
 		return drop(0, REASON_DROP_UNSTABLE_ROW);
 	}
-	cidr.address = packet.tuple.destination;
+	cidr.address = packet->tuple.destination;
 	if (bpf_map_lookup_elem(&service_cidrs, &cidr))
 		return drop(0, REASON_DROP_UNALLOCATED);
 	return TC_ACT_UNSPEC;
+}
+
+/* A frame of its own, since the verifier adds up those of a way. */
+static __noinline int choose_other_port(const struct packet *packet, struct flow *flow)
+{
+	return packet && flow ? choose_direct(packet, flow) : 0;
+}
+
+/*
+ * The node itself connects to a backend, whose answers would be taken for those of a flow that has this very source: dead
+ * flows are forgotten, beside a living one the connection gets another port. Packets of flows come by here too, but are
+ * no socket's. `flow` is room for one: with GOES_ON it is one.
+ */
+__noinline int begin_direct(const struct packet *packet, struct flow *flow)
+{
+	struct flow_key key;
+	struct flow new = {};
+	int reason, refusal;
+
+	if (!packet || !flow)
+		return TC_ACT_SHOT;
+	key = packet->tuple;
+	new.source = key.source;
+	new.source_port = key.source_port;
+	reason = choose_other_port(packet, &new);
+	if (!reason)
+		return TC_ACT_UNSPEC;
+	if (is_drop(reason))
+		return drop(0, reason);
+	refusal = flow_remember(&key, &new);
+	if (refusal)
+		return drop(0, refusal);
+	count(0, reason);
+	*flow = new;
+	return GOES_ON;
+}
+
+PURE int to_wire_at(struct __sk_buff *skb, __u32 l3)
+{
+	struct packet packet = {};
+	struct flow flow = {};
+	bool again = false;
+	__u32 age = 0;
+	int found;
+
+	found = parse_transport(skb, l3, HOOK_TO_WIRE, &packet);
+	if (found == ODD) {
+		found = odd_at_wire(skb, &packet, &flow);
+		if (found == TC_ACT_UNSPEC)
+			return guard(skb, &packet);
+	}
+	if (found)
+		return found;
+	found = flow_find(&packet.tuple, &flow, IN_FLOWS | IN_HALF_OPEN, &age);
+	if (found == UNSTABLE)
+		return drop_unstable(&packet);
+	if ((found == FOUND || found == TENTATIVE) && is_anothers_answer(&packet, &flow)) {
+		use(flow_move(&packet, &flow));
+		return TC_ACT_UNSPEC;
+	}
+	if (!goes_on(&packet, &flow, found, age, &again)) {
+		if (again)
+			use(flow_forget(&packet.tuple, &flow));
+		found = skb->sk && is_tcp_start(&packet) ? begin_direct(&packet, &flow) : TC_ACT_UNSPEC;
+		if (found != GOES_ON)
+			return found == TC_ACT_UNSPEC ? guard(skb, &packet) : found;
+	}
+	return translate(skb, &packet, &flow);
 }
 
 SEC("tc")

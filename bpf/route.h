@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#pragma once
+#include "flow_begin.h"
+#include "reject.h"
+
+/*
+ * Packets whose source becomes the node's. They leave right from the hook, past the node's own routing, which would take
+ * a packet from one of its own addresses for a forgery. So what routing does is done here: the hop limit, the way's MTU,
+ * and the ICMP errors that say so.
+ */
+
+#define AF_INET 2
+#define AF_INET6 10
+#define FIB_LOOKUP_SRC (1 << 4) /* of kernel 6.7 */
+#define MASQUERADE_ATTEMPTS 8
+
+enum way {
+	WAY_OUT,     /* by a device that carries our programs */
+	WAY_LOCAL,   /* to the node itself, a pod of it, or nowhere: its own routing knows */
+	WAY_NARROW,  /* does not fit: `mtu` */
+	WAY_NONE,    /* forbidden, or by a tunnel that is no device */
+	WAY_NAMELESS /* no source address there */
+};
+
+struct route {
+	struct address source; /* what the node is called on that way */
+	struct bpf_redir_neigh next_hop;
+	__u32 ifindex;
+	__u32 mtu;
+};
+
+/* Bytes of IP: of a super packet those of the largest packet that it becomes. */
+PURE __u32 segment_length(struct __sk_buff *skb, const struct packet *packet)
+{
+	__u8 header = sizeof(struct udphdr);
+
+	if (!skb->gso_size)
+		return ip_length(skb, packet);
+	if (is_tcp(packet)) {
+		bpf_skb_load_bytes(skb, packet->l4 + 12, &header, sizeof(header));
+		header = (header >> 4) * 4;
+	}
+	return packet->l4 - packet->l3 + header + skb->gso_size;
+}
+
+/* The source that the agent knows for this device, where the kernel does not tell. */
+PURE int known_source(const struct wire *wire, const struct packet *packet, struct route *route)
+{
+	route->source = packet->ipv6 ? wire->ipv6 : wire->ipv4;
+	return is_zero_address(&route->source) ? WAY_NAMELESS : WAY_OUT;
+}
+
+PURE int way_of(const struct packet *packet, const struct bpf_fib_lookup *fib, struct route *route)
+{
+	const struct wire *wire = bpf_map_lookup_elem(&wires, &fib->ifindex);
+
+	if (!wire)
+		return WAY_LOCAL;
+	route->ifindex = fib->ifindex;
+	route->next_hop.nh_family = fib->family;
+	if (fib->family == AF_INET6)
+		__builtin_memcpy(route->next_hop.ipv6_nh, fib->ipv6_dst, sizeof(fib->ipv6_dst));
+	else
+		route->next_hop.ipv4_nh = fib->ipv4_dst;
+	if (!config.fib_source)
+		return known_source(wire, packet, route);
+	if (packet->ipv6)
+		__builtin_memcpy(&route->source, fib->ipv6_src, sizeof(route->source));
+	else
+		map_ipv4(&route->source, fib->ipv4_src);
+	return WAY_OUT;
+}
+
+/*
+ * The way that a packet of this source takes from here to `destination`. `length`: bytes of IP that must fit; 0: any.
+ * `route` is all zero.
+ */
+__noinline int route_find(struct __sk_buff *skb, const struct packet *packet, const struct address *destination,
+			  __u32 length, struct route *route)
+{
+	struct bpf_fib_lookup fib = {};
+	long result;
+
+	if (!packet || !destination || !route)
+		return WAY_NONE;
+	fib.ifindex = skb->ifindex;
+	fib.l4_protocol = packet->tuple.protocol;
+	fib.tot_len = length;
+	if (packet->ipv6) {
+		fib.family = AF_INET6;
+		__builtin_memcpy(fib.ipv6_src, &packet->tuple.source, sizeof(fib.ipv6_src));
+		__builtin_memcpy(fib.ipv6_dst, destination, sizeof(fib.ipv6_dst));
+	} else {
+		fib.family = AF_INET;
+		fib.ipv4_src = packet->tuple.source.words[3];
+		fib.ipv4_dst = destination->words[3];
+	}
+	result = bpf_fib_lookup(skb, &fib, sizeof(fib), config.fib_source ? FIB_LOOKUP_SRC : 0);
+	switch (result) {
+	case BPF_FIB_LKUP_RET_SUCCESS:
+	case BPF_FIB_LKUP_RET_NO_NEIGH:
+		return way_of(packet, &fib, route);
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+		route->mtu = fib.mtu_result;
+		/* without a length it is the packet as it is that does not fit, and the device is known */
+		return length ? WAY_NARROW : way_of(packet, &fib, route);
+	case BPF_FIB_LKUP_RET_NOT_FWDED:
+	case BPF_FIB_LKUP_RET_FWD_DISABLED:
+		return WAY_LOCAL;
+	case BPF_FIB_LKUP_RET_NO_SRC_ADDR:
+		return WAY_NAMELESS;
+	}
+	return WAY_NONE;
+}
+
+/* Does a socket of the node speak with this peer, or wait on this port for anybody? It would lose its replies to us. */
+__noinline int socket_has(struct __sk_buff *skb, const struct flow_key *reply)
+{
+	struct bpf_sock_tuple tuple = {};
+	__u32 size = sizeof(tuple.ipv6);
+	struct bpf_sock *sk;
+
+	if (!reply)
+		return true;
+	if (is_mapped(&reply->source)) {
+		tuple.ipv4.saddr = reply->source.words[3];
+		tuple.ipv4.daddr = reply->destination.words[3];
+		tuple.ipv4.sport = reply->source_port;
+		tuple.ipv4.dport = reply->destination_port;
+		size = sizeof(tuple.ipv4);
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, &reply->source, sizeof(tuple.ipv6.saddr));
+		__builtin_memcpy(tuple.ipv6.daddr, &reply->destination, sizeof(tuple.ipv6.daddr));
+		tuple.ipv6.sport = reply->source_port;
+		tuple.ipv6.dport = reply->destination_port;
+	}
+	if (reply->protocol == IPPROTO_TCP)
+		sk = bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return false;
+	bpf_sk_release(sk);
+	return true;
+}
+
+/* A reply to a NodePort's number could be taken for a client's packet. */
+PURE bool is_node_port(const struct flow_key *reply)
+{
+	struct frontend_key key = {.address = reply->destination};
+
+	to_any_address(&key.address);
+	key.port = reply->destination_port;
+	key.protocol = reply->protocol;
+	return bpf_map_lookup_elem(&frontends, &key);
+}
+
+struct masquerade_search {
+	struct port_search ports;
+	struct __sk_buff *skb;
+};
+
+static long try_masquerade_port(__u64 attempt, struct masquerade_search *search)
+{
+	struct flow *flow = search->ports.flow;
+
+	if (attempt)
+		flow->source_port = bpf_htons(1024 + bpf_get_prandom_u32() % (65536 - 1024));
+	twin_key(search->ports.key, flow, &search->ports.reply);
+	search->ports.found = bpf_ntohs(flow->source_port) >= 1024 && !is_node_port(&search->ports.reply) &&
+			      !socket_has(search->skb, &search->ports.reply) &&
+			      flow_reserve(search->ports.key, flow, &search->ports.reply);
+	return search->ports.found;
+}
+
+/*
+ * Remembers a new flow under its own source port, or else another one that is free: nobody's among flows, sockets of the
+ * node and NodePorts. 0, or the reason why the packet must be dropped.
+ */
+static __noinline int masquerade_remember(struct __sk_buff *skb, const struct flow_key *key, struct flow *flow)
+{
+	struct masquerade_search search = {.ports = {.key = key, .flow = flow}, .skb = skb};
+
+	if (!key || !flow)
+		return REASON_DROP_NO_FLOW_ROW;
+	flow->seen = now_seconds();
+	bpf_loop(MASQUERADE_ATTEMPTS, try_masquerade_port, &search, 0);
+	return search.ports.found ? flow_commit(key, flow, &search.ports.reply) : REASON_DROP_NO_SOURCE_PORT;
+}
+
+PURE __u8 hop_limit(struct __sk_buff *skb, const struct packet *packet)
+{
+	__u8 hops = 0;
+
+	bpf_skb_load_bytes(skb, packet->l3 + (packet->ipv6 ? 7 : 8), &hops, sizeof(hops));
+	return hops;
+}
+
+PURE long decrement_hop_limit(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct {
+		__u8 ttl;
+		__u8 protocol;
+		__be16 check;
+	} ipv4;
+	__u8 ipv6[2]; /* next header, hop limit */
+	__u32 check;
+
+	if (packet->ipv6) {
+		if (bpf_skb_load_bytes(skb, packet->l3 + 6, ipv6, sizeof(ipv6)))
+			return -1;
+		ipv6[1]--;
+		return bpf_skb_store_bytes(skb, packet->l3 + 6, ipv6, sizeof(ipv6), BPF_F_RECOMPUTE_CSUM);
+	}
+	if (bpf_skb_load_bytes(skb, packet->l3 + 8, &ipv4, sizeof(ipv4)))
+		return -1;
+	ipv4.ttl--;
+	check = ipv4.check + bpf_htons(0x0100);
+	ipv4.check = check + (check >= 0xffff); /* the header's sum stays what it was */
+	return bpf_skb_store_bytes(skb, packet->l3 + 8, &ipv4, sizeof(ipv4), 0);
+}
+
+/* A rewritten packet leaves. */
+PURE int leave(struct __sk_buff *skb, const struct packet *packet, struct route *route, __u32 service_port)
+{
+	/* the kernel frees in silence what has no room for a link header */
+	if (decrement_hop_limit(skb, packet) || (!packet->l3 && bpf_skb_change_head(skb, ETH_HLEN, 0)))
+		return drop(service_port, REASON_DROP_MALFORMED);
+	return bpf_redirect_neigh(route->ifindex, &route->next_hop, sizeof(route->next_hop), 0);
+}
+
+/*
+ * Rewrites a packet of a masqueraded flow, either way, and sends it on its way. A verdict, or what the sender must be told
+ * of the packet, which is untouched then: HOPS_ENDED, or TOO_BIG for `mtu`.
+ */
+#define HOPS_ENDED 0x100
+#define TOO_BIG 0x101
+
+__noinline int forward(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow, __u32 *mtu)
+{
+	struct route route = {};
+
+	if (!packet || !flow || !mtu)
+		return TC_ACT_SHOT;
+	if (hop_limit(skb, packet) <= 1)
+		return HOPS_ENDED;
+	switch (route_find(skb, packet, &flow->destination, segment_length(skb, packet), &route)) {
+	case WAY_OUT:
+		break;
+	case WAY_NARROW:
+		*mtu = route.mtu;
+		return TOO_BIG;
+	default:
+		return drop(flow->service_port, REASON_DROP_NO_ROUTE);
+	}
+	if (rewrite(skb, packet, flow))
+		return drop(flow->service_port, REASON_DROP_MALFORMED);
+	return leave(skb, packet, &route, flow->service_port);
+}
+
+/* An ICMP error about such a packet, rewritten already. */
+__noinline int forward_error(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
+{
+	struct route route = {};
+
+	if (!packet || !flow)
+		return TC_ACT_SHOT;
+	if (hop_limit(skb, packet) <= 1 || route_find(skb, packet, &flow->destination, 0, &route) != WAY_OUT)
+		return drop(flow->service_port, REASON_DROP_NO_ROUTE);
+	return leave(skb, packet, &route, flow->service_port);
+}
