@@ -66,7 +66,7 @@ export class Programs implements Disposable {
     const found = this.object.programs[program];
     if (found === undefined) throw new Error(`no program ${program}`);
     if (ifindex === undefined) return found.testRun({ data: frame });
-    const context = Buffer.alloc(44); // the beginning of struct __sk_buff
+    const context = Buffer.alloc(192); // struct __sk_buff
     context.writeUInt32LE(ifindex, 40);
     return found.testRun({ data: frame, context });
   }
@@ -211,6 +211,7 @@ export async function loadPrograms(
   sizes: Readonly<Record<string, number>> = {},
   hostNetnsCookie = 0n,
   before?: Programs,
+  fibSource = 1,
 ): Promise<Programs> {
   const elf = readFileSync(new URL(`../build/bpf/${name}.bpf.o`, import.meta.url));
   const settings = config.encode({
@@ -221,7 +222,7 @@ export async function loadPrograms(
     halfOpenSeconds: 60,
     udpSeconds: 180,
     takesOver: before ? 1 : 0,
-    fibSource: 1,
+    fibSource,
   });
   const options: NonNullable<LoadOptions['maps']> = Object.fromEntries(
     Object.entries(sizes).map(([map, maxEntries]) => [map, { maxEntries }]),
