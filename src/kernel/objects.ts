@@ -30,8 +30,8 @@ export function readObjects(directory: string = fileURLToPath(new URL('../../bui
 export const UDP_SECONDS = 180;
 
 /**
- * The read-only settings of the programs, as hex. `fibSource`: the kernel tells the source address of a route. Timeouts are the kernel's own conntrack defaults
- * where it has one.
+ * The read-only settings of the programs, as hex. Timeouts are the kernel's own conntrack defaults where it has one.
+ * `fibSource`: the kernel tells the source address of a route.
  */
 export function encodeConfig(hostNetnsCookie: bigint, fibSource: boolean = true): string {
   return config.encode({

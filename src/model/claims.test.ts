@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { changeClaims, claimKey, compareSeniority, emptyClaims, ownerOf } from './claims.ts';
+import { changeClaims, claimKey, clusterOwnerOf, compareSeniority, emptyClaims, ownerOf } from './claims.ts';
 import { type Service, serviceName } from './service.ts';
 
 function service(name: string, more: Partial<Service> = {}): Service {
@@ -76,6 +76,43 @@ test('changeClaims() lets two Services share an address with different ports', (
   t.is(ownerOf(claims, address), 'default/b');
 });
 
+test('changeClaims() takes a nodePort for a port of every address of its family and protocol', (t) => {
+  const claims = emptyClaims();
+  const at = (more: Partial<Service['ports'][number]>) => [
+    { name: '', protocol: 'TCP' as const, number: 80, nodePort: 30080, ...more },
+  ];
+  changeClaims(claims, 'default/a', service('a', { ports: at({}) }));
+  changeClaims(claims, 'default/b', service('b', { ports: at({ number: 81 }), clusterIPs: ['10.96.0.2', 'fd00::2'] }));
+  changeClaims(claims, 'default/c', service('c', { ports: at({ protocol: 'UDP' }), clusterIPs: ['10.96.0.3'] }));
+  const owner = (address: string, protocol: 'TCP' | 'UDP') =>
+    ownerOf(claims, claimKey(address, { number: 30080, protocol }));
+  t.is(owner('0.0.0.0', 'TCP'), 'default/a');
+  t.is(owner('::', 'TCP'), 'default/b');
+  t.is(owner('0.0.0.0', 'UDP'), 'default/c');
+  t.is(owner('::', 'UDP'), undefined);
+});
+
+test('changeClaims() gives an address as such to whom it is a clusterIP, a port of it to the senior', (t) => {
+  const claims = emptyClaims();
+  const outside = service('a', { clusterIPs: ['10.96.0.9'], externalIPs: ['10.96.0.1'] });
+  changeClaims(claims, 'default/a', outside);
+  t.is(ownerOf(claims, address), 'default/a');
+  t.is(clusterOwnerOf(claims, '10.96.0.1'), undefined);
+  t.deepEqual([...changeClaims(claims, 'default/b', service('b'))], ['default/a']);
+  t.is(ownerOf(claims, address), 'default/b');
+  t.is(clusterOwnerOf(claims, '10.96.0.1'), 'default/b');
+  t.is(ownerOf(claims, port80), 'default/a');
+});
+
+test('changeClaims() claims nothing outside for a Service that keeps outside traffic on its node', (t) => {
+  const claims = emptyClaims();
+  const local = service('a', { externalIPs: ['198.51.100.1'], externalLocal: true });
+  changeClaims(claims, 'default/a', local);
+  t.is(ownerOf(claims, claimKey('198.51.100.1')), undefined);
+  changeClaims(claims, 'default/a', { ...local, externalLocal: false });
+  t.is(ownerOf(claims, claimKey('198.51.100.1')), 'default/a');
+});
+
 test('changeClaims() notices that a Service was made anew under the same name', (t) => {
   const claims = emptyClaims();
   changeClaims(claims, 'default/a', service('a'));
@@ -90,11 +127,20 @@ const anyService = fc
     name: fc.constantFrom('a', 'b', 'c', 'd'),
     created: fc.constantFrom('', '2025-01-01T00:00:00Z', '2024-01-01T00:00:00Z'),
     clusterIPs: fc.subarray(['10.96.0.1', '10.96.0.2', 'fd00::1']),
+    externalIPs: fc.subarray(['10.96.0.1', '198.51.100.1']),
+    loadBalancerIPs: fc.subarray(['198.51.100.1']),
     ports: fc
       .subarray([80, 81])
-      .map((numbers) =>
-        numbers.map((number) => ({ name: `${number}`, protocol: 'TCP' as const, number, nodePort: 0 })),
+      .chain((numbers) =>
+        fc.tuple(
+          ...numbers.map((number) =>
+            fc
+              .constantFrom(0, 30080)
+              .map((nodePort) => ({ name: `${number}`, protocol: 'TCP' as const, number, nodePort })),
+          ),
+        ),
       ),
+    externalLocal: fc.boolean(),
     gone: fc.boolean(),
   })
   .map(({ gone, ...more }) => ({ gone, service: service(more.name, more) }));

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { frontend, frontendKey, servicePortName, u32 } from '../layout.gen.ts';
-import { addressToHex } from '../model/address.ts';
+import { frontend, frontendFlag, frontendKey, servicePortName, sourceRangeKey, u32 } from '../layout.gen.ts';
+import { addressToHex, familyOf, parseCidr } from '../model/address.ts';
 import type { Endpoint, Endpoints, Problem, Service, ServicePort } from '../model/service.ts';
 import { type Capacity, confirm, endGrace, type Inventory, inventory, makePlan, type World } from './plan.ts';
 import { byTable, emptyTables, type Step, type Tables } from './tables.ts';
@@ -12,28 +12,40 @@ import { byTable, emptyTables, type Step, type Tables } from './tables.ts';
  */
 
 const addresses = ['10.96.0.1', '10.96.0.2', 'fd00::1'];
+/** One of them is a clusterIP too, now and then. */
+const external = ['198.51.100.1', '10.96.0.2', 'fd02::1'];
+const balanced = ['203.0.113.1', '198.51.100.1', 'fd02::1'];
 const numbers = [80, 81];
+const nodePorts = [30080, 30081];
+/** The second has the node itself in it. */
+const ranges = ['10.1.0.0/16', '192.0.2.0/24', 'fd03::/64'].flatMap((text) => parseCidr(text) ?? []);
+const clients = ['10.1.0.1', '192.0.2.9', '203.0.113.1', 'fd03::1', 'fd04::1'];
 const protocols = { TCP: 6, UDP: 17 } as const;
 const serviceNames = ['default/a', 'default/b', 'kube/c', 'kube/d'];
 const roomy: Capacity = { ...byTable(() => 1000), backends: 10_000 };
+
+/** Mostly none. */
+function few<T>(all: readonly T[]): fc.Arbitrary<T[]> {
+  return fc.oneof({ weight: 2, arbitrary: fc.constant<T[]>([]) }, { weight: 1, arbitrary: fc.subarray([...all]) });
+}
 
 const anyPort: fc.Arbitrary<ServicePort> = fc.record({
   name: fc.constantFrom('', 'http'),
   protocol: fc.constantFrom('TCP', 'UDP'),
   number: fc.constantFrom(...numbers),
-  nodePort: fc.constant(0),
+  nodePort: fc.constantFrom(0, 0, ...nodePorts),
 });
 
 const anyService = fc.record({
   created: fc.constantFrom('', '2025-01-01T00:00:00Z', '2024-01-01T00:00:00Z'),
   clusterIPs: fc.subarray(addresses),
-  externalIPs: fc.constant([]),
-  loadBalancerIPs: fc.constant([]),
-  sourceRanges: fc.constant([]),
+  externalIPs: few(external),
+  loadBalancerIPs: few(balanced),
+  sourceRanges: few(ranges),
   ports: fc.array(anyPort, { maxLength: 3 }),
   affinitySeconds: fc.constantFrom(0, 60),
   internalLocal: fc.boolean(),
-  externalLocal: fc.boolean(),
+  externalLocal: fc.integer({ min: 0, max: 4 }).map((one) => one === 0),
 });
 
 const anyEndpoint: fc.Arbitrary<Endpoint> = fc.record({
@@ -91,9 +103,11 @@ const emptyWorld: World = {
 const namesOf = (changes: readonly Change[]) => new Set(changes.map(({ name }) => name));
 
 /** Everything that a client could ask for. */
-const questions = addresses.flatMap((address) =>
-  [...numbers, 99].flatMap((number) => Object.values(protocols).map((protocol) => ({ address, number, protocol }))),
-);
+const places = [...new Set([...addresses, ...external, ...balanced])];
+const questions = [
+  ...places.flatMap((address) => [...numbers, 99].map((number) => ({ address, number }))),
+  ...['0.0.0.0', '::'].flatMap((address) => nodePorts.map((number) => ({ address, number }))),
+].flatMap((asked) => Object.values(protocols).map((protocol) => ({ ...asked, protocol })));
 
 /** What a program finds, as text: whose port, under which flags, with which pools. Throws on a row that points nowhere. */
 function lookUp(tables: Tables, address: string, port: number, protocol: number): string {
@@ -118,6 +132,35 @@ function slots(tables: Tables, { start, count }: { start: number; count: number 
 }
 
 const answers = (tables: Tables) => questions.map((q) => lookUp(tables, q.address, q.number, q.protocol));
+
+/** May the client ask there? As the longest prefix match map would say, whose rows of one service port may be any. */
+function access(tables: Tables, { address, number, protocol }: (typeof questions)[number], client: string): string {
+  const key = frontendKey.encode({ address: addressToHex(address), port: number, protocol });
+  const value = tables.frontends.get(key);
+  if (value === undefined || familyOf(client) !== familyOf(address)) return 'none';
+  const { flags, servicePort } = frontend.decode(value);
+  if ((flags & frontendFlag.source_ranges) === 0) return 'open';
+  const fits = [...tables.source_ranges.keys()].some((row) => {
+    const range = sourceRangeKey.decode(row);
+    const [bits, digits] = [range.prefixLength - 32, addressToHex(client)];
+    return range.servicePort === servicePort && range.source.slice(0, bits / 4) === digits.slice(0, bits / 4);
+  });
+  return fits ? 'open' : 'closed';
+}
+
+const accesses = (tables: Tables) =>
+  questions.map((question) => clients.map((client) => access(tables, question, client)));
+
+/** Who may ask where he may now, or will: what comes or goes as a whole may be ahead of the ranges, or behind. */
+function checkAccess(now: string[][], old: string[][], wanted: string[][]): void {
+  for (const [i, row] of now.entries()) {
+    for (const [j, answer] of row.entries()) {
+      const [before, after] = [old[i]?.[j], wanted[i]?.[j]];
+      if (before === 'none' || after === 'none' || answer === before || answer === after) continue;
+      throw new Error(`${clients[j]} at ${JSON.stringify(questions[i])}: ${answer}, not ${before} or ${after}`);
+    }
+  }
+}
 
 /** What a plan from nothing leads to. */
 function fromScratch(world: World): Tables {
@@ -206,6 +249,7 @@ test('makePlan() leads every look-up from the old answer to the new, after each 
         world = changeWorld(world, changes);
         const old = answers(tables);
         const wanted = answers(fromScratch(world));
+        const [oldAccess, wantedAccess] = [accesses(tables), accesses(fromScratch(world))];
         const plan = makePlan(world, held, scoped ? namesOf(changes) : 'all', roomy, { holdDeletes: false });
         t.true(plan.fits);
         if (!scoped) problems.clear();
@@ -221,12 +265,14 @@ test('makePlan() leads every look-up from the old answer to the new, after each 
                 throw new Error(`${JSON.stringify(questions[i])}: '${answer}', not '${old[i]}' or '${wanted[i]}'`);
               }
             }
+            checkAccess(accesses(tables), oldAccess, wantedAccess);
             readers.check(tables);
             readers.enter(tables);
           },
         );
         confirm(held, confirmed);
         t.deepEqual(answers(tables), wanted);
+        t.deepEqual(accesses(tables), wantedAccess);
         t.is(plan.frees, held.segments.quarantine.size > 0);
         if (plan.frees && changes.length % 2 === 0) {
           readers.leave();
@@ -235,6 +281,7 @@ test('makePlan() leads every look-up from the old answer to the new, after each 
       }
       t.true(settle(world, held, tables) <= 1);
       t.is(tables.names.size, fromScratch(world).names.size);
+      t.is(tables.source_ranges.size, fromScratch(world).source_ranges.size);
     }),
     { numRuns: 400 },
   );
@@ -297,6 +344,7 @@ test('makePlan() ends in the same answers however many steps are refused, with r
       t.true(settle(world, held, tables) <= 1);
       t.is(tables.names.size, fromScratch(world).names.size);
       t.is(tables.frontends.size, fromScratch(world).frontends.size);
+      t.deepEqual(tables.source_ranges, fromScratch(world).source_ranges);
       t.deepEqual(makePlan(world, inventory(tables), 'all', roomy, { holdDeletes: false }).steps, []);
     }),
     { numRuns: 400 },
@@ -325,7 +373,7 @@ function reverseEndpoints(endpoints: Endpoints): Endpoints {
 
 test('makePlan() repairs tables that somebody else wrote', (t) => {
   const damage = fc.record({
-    table: fc.constantFrom('names', 'frontends', 'backends', 'service_cidrs', 'switches'),
+    table: fc.constantFrom('names', 'frontends', 'backends', 'source_ranges', 'service_cidrs', 'switches'),
     row: fc.nat(20),
     at: fc.nat(200),
     digit: fc.constantFrom('0', '1', '7', 'f'),
@@ -347,6 +395,7 @@ test('makePlan() repairs tables that somebody else wrote', (t) => {
       settle(world, held, tables);
       t.deepEqual(answers(tables), answers(fromScratch(world)));
       t.deepEqual(tables.frontends.size, fromScratch(world).frontends.size);
+      t.deepEqual(tables.source_ranges, fromScratch(world).source_ranges);
       t.deepEqual(tables.service_cidrs, fromScratch(world).service_cidrs);
     }),
     { numRuns: 300 },

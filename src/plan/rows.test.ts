@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { frontend } from '../layout.gen.ts';
+import { frontend, frontendFlag } from '../layout.gen.ts';
 import { addressFromHex } from '../model/address.ts';
 import type { PortFrontend } from '../model/frontends.ts';
 import type { ServicePort } from '../model/service.ts';
@@ -17,6 +17,7 @@ import {
   removedBackendRow,
   slotDigits,
   slotRows,
+  sourceRow,
   switchesRow,
   wireRow,
 } from './rows.ts';
@@ -106,6 +107,43 @@ test('encodeName() is NUL padded text, port and protocol', (t) => {
   );
 });
 
+const origins: readonly [name: string, of: Parameters<typeof encodeFrontend>[1], flags: number][] = [
+  ['a clusterIP', address, frontendFlag.address],
+  ['an externalIP', { ...address, place: 'external' }, frontendFlag.external_address],
+  [
+    'a load balancer IP',
+    { ...address, place: 'loadBalancer' },
+    frontendFlag.external_address | frontendFlag.load_balancer,
+  ],
+  [
+    'a guarded port of one',
+    { ...port, place: 'loadBalancer', guarded: true },
+    frontendFlag.load_balancer | frontendFlag.source_ranges | frontendFlag.has_endpoint,
+  ],
+  ['a nodePort', { ...port, place: 'node', address: '0.0.0.0', number: 30080 }, frontendFlag.has_endpoint],
+];
+
+for (const [name, of, flags] of origins) {
+  test(`encodeFrontend() flags ${name} as such`, (t) => {
+    t.is(frontend.decode(encodeFrontend(encodeFrontendKey(of), of, 7, noSegment, noSegment)).flags, flags);
+  });
+}
+
+test('encodeFrontendKey() of a nodePort is its number at the any-address of its family', (t) => {
+  const nodePort = { ...port, place: 'node', number: 30080 } as const;
+  t.is(encodeFrontendKey({ ...nodePort, address: '0.0.0.0' }), '00000000000000000000ffff00000000' + '7580' + '0600');
+  t.is(encodeFrontendKey({ ...nodePort, address: '::' }), `${'00'.repeat(16)}75800600`);
+  t.false(isAddressKey(encodeFrontendKey({ ...nodePort, address: '::' })));
+});
+
+test('sourceRow() counts the service port and the prefix in 128 bits', (t) => {
+  t.deepEqual(sourceRow(7, { address: '10.1.0.0', prefixLength: 16 }), [
+    '90000000' + '07000000' + '00000000000000000000ffff0a010000',
+    '01000000',
+  ]);
+  t.is(sourceRow(7, { address: 'fd00::', prefixLength: 64 })[0].slice(0, 16), '60000000' + '07000000');
+});
+
 test('cidrRow() counts the prefix in 128 bits', (t) => {
   t.deepEqual(cidrRow({ address: '10.96.0.0', prefixLength: 12 }), [
     '6c000000' + '00000000000000000000ffff0a600000',
@@ -131,6 +169,7 @@ test('switchesRow() sends the programs to removed backends only if there are som
 
 test('nodeAddressRow() and wireRow() are of 16 byte addresses, all zero for none', (t) => {
   t.deepEqual(nodeAddressRow('192.0.2.1'), ['00000000000000000000ffffc0000201', '00000000']);
+  for (const address of ['127.0.0.1', '::1']) t.is(nodeAddressRow(address)[1], '01000000', 'for sockets alone');
   t.deepEqual(wireRow({ ifindex: 258, ipv4: '192.0.2.1', ipv6: null }), [
     '02010000',
     `00000000000000000000ffffc0000201${'00'.repeat(16)}`,
