@@ -99,6 +99,7 @@ __noinline int flow_touch(const struct packet *packet, const struct flow *flow, 
 {
 	struct flow_key key, other;
 	struct flow *row, *twin;
+	__u32 now = now_seconds();
 	__u8 news;
 
 	if (!packet || !flow)
@@ -106,8 +107,8 @@ __noinline int flow_touch(const struct packet *packet, const struct flow *flow, 
 	news = news_of(packet, flow);
 	key = packet->tuple;
 	twin_key(&key, flow, &other);
-	flow_hint_set(&key);
-	flow_hint_set(&other);
+	if (flow->seen != now)
+		flow_hint_both(&key, &other);
 	twin = live_row(&other, tentative);
 	if (!twin) { /* evicted alone: the way back would be lost */
 		struct flow lost;
@@ -123,7 +124,7 @@ __noinline int flow_touch(const struct packet *packet, const struct flow *flow, 
 	if (!row)
 		return done();
 	row->state |= news;
-	row->seen = now_seconds();
+	row->seen = now;
 	if (!twin)
 		return done();
 	if (!is_twin_of(twin, &key)) {
@@ -132,15 +133,16 @@ __noinline int flow_touch(const struct packet *packet, const struct flow *flow, 
 	}
 	twin->state |= news;
 	/* Traffic one way keeps the way back alive, without looking like a reply. */
-	if (seconds_since(twin->seen) > ONE_WAY_SECONDS)
-		twin->seen = now_seconds() - NEXT_HOP_SECONDS - 1;
+	if (seconds_between(twin->seen, now) > ONE_WAY_SECONDS)
+		twin->seen = now - NEXT_HOP_SECONDS - 1;
 	/* Bridge without br_netfilter: the SYN is routed, the reply switched past conntrack. Sent to the MAC that the
 	 * reply came from, later packets travel as a direct frame would. UDP without replies for a while asks routing
 	 * again, since the backend may have moved; TCP must not, its routed packets would be INVALID to conntrack. */
 	if (flow->flags & FLOW_REPLY) {
 		if (source_mac && is_zero_mac(twin->next_hop))
 			set_next_hop(&other, twin, (__u8 *)&source_mac);
-	} else if (!is_tcp(packet) && !is_zero_mac(row->next_hop) && seconds_since(twin->seen) > NEXT_HOP_SECONDS) {
+	} else if (!is_tcp(packet) && !is_zero_mac(row->next_hop) &&
+		   seconds_between(twin->seen, now) > NEXT_HOP_SECONDS) {
 		__u8 unknown[ETH_ALEN] = {};
 
 		set_next_hop(&key, row, unknown);
