@@ -239,6 +239,8 @@ for (const cast of casts) {
   test(`the quote over ${family} may be a first piece, not a later one; the error itself comes whole or not at all`, (t) => {
     const way = fresh(cast);
     const payload = Buffer.alloc(3000, 'x');
+    payload.writeUInt16BE(way.sport, 1472); // where a transport header would stand in the second piece
+    payload.writeUInt16BE(backend[1], 1474);
     const asked = cut(packet(UDP, way, { payload }), 1480, 500);
     const [first, later] = asked.map((frame) => send(t, programs, 'from_pod', frame).bytes) as [Buffer, Buffer];
     const { out } = send(t, programs, 'to_pod', message(tooBig, router, client, first, 500));

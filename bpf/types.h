@@ -63,7 +63,7 @@ enum frontend_flag {
 	FRONTEND_HAS_ENDPOINT = 1 << 2, /* some endpoint is usable somewhere: an empty pool drops, it does not reject */
 	FRONTEND_EXTERNAL_ADDRESS = 1 << 3, /* the port-0 row of an externalIP or LB IP: other ports are not ours */
 	FRONTEND_SOURCE_RANGES = 1 << 4,    /* only sources that `source_ranges` has for this service port may ask */
-	FRONTEND_LOAD_BALANCER = 1 << 5,    /* the address came from a load balancer: said for people only */
+	FRONTEND_ASSIGNED = 1 << 5, /* an external address that somebody outside handed out: for people to read */
 };
 
 struct frontend {

@@ -693,7 +693,7 @@ export const frontendFlag = {
   has_endpoint: 4,
   external_address: 8,
   source_ranges: 16,
-  load_balancer: 32,
+  assigned: 32,
 } as const;
 
 const frontendFlagNames: Readonly<Record<number, string>> = {
@@ -702,7 +702,7 @@ const frontendFlagNames: Readonly<Record<number, string>> = {
   [4]: 'has_endpoint',
   [8]: 'external_address',
   [16]: 'source_ranges',
-  [32]: 'load_balancer',
+  [32]: 'assigned',
 };
 
 /** 'unknown_N' for a number that is not in enum frontend_flag. */
@@ -1057,4 +1057,4 @@ export const maps: {
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = '26e02749';
+export const layoutHash = '92f86796';

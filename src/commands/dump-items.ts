@@ -197,7 +197,7 @@ function externalAddresses({ frontends }: Tables): Set<string> {
 
 function kindOf(address: string, flags: number, external: ReadonlySet<string>): FrontendKind {
   if (anyAddresses.has(address)) return 'nodePort';
-  if (flags & frontendFlag.load_balancer) return 'loadBalancerIP';
+  if (flags & frontendFlag.assigned) return 'loadBalancerIP';
   return external.has(address) ? 'externalIP' : 'clusterIP';
 }
 

@@ -110,15 +110,11 @@ test('encodeName() is NUL padded text, port and protocol', (t) => {
 const origins: readonly [name: string, of: Parameters<typeof encodeFrontend>[1], flags: number][] = [
   ['a clusterIP', address, frontendFlag.address],
   ['an externalIP', { ...address, place: 'external' }, frontendFlag.external_address],
-  [
-    'a load balancer IP',
-    { ...address, place: 'loadBalancer' },
-    frontendFlag.external_address | frontendFlag.load_balancer,
-  ],
+  ['a load balancer IP', { ...address, place: 'loadBalancer' }, frontendFlag.external_address | frontendFlag.assigned],
   [
     'a guarded port of one',
     { ...port, place: 'loadBalancer', guarded: true },
-    frontendFlag.load_balancer | frontendFlag.source_ranges | frontendFlag.has_endpoint,
+    frontendFlag.assigned | frontendFlag.source_ranges | frontendFlag.has_endpoint,
   ],
   ['a nodePort', { ...port, place: 'node', address: '0.0.0.0', number: 30080 }, frontendFlag.has_endpoint],
 ];

@@ -73,7 +73,7 @@ export function encodeFrontend(key: string, of: Frontend, servicePort: number, a
 }
 
 function flagsOf(of: Frontend): number {
-  const origin = of.place === 'loadBalancer' ? frontendFlag.load_balancer : 0;
+  const origin = of.place === 'loadBalancer' ? frontendFlag.assigned : 0;
   if (of.kind === 'address') {
     return origin | (of.place === 'cluster' ? frontendFlag.address : frontendFlag.external_address);
   }

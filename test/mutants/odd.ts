@@ -93,7 +93,7 @@ export const odd: readonly Mutant[] = [
     ['everything is answered, however much', 'if (!tokens->left)', 'if (tokens->left > REJECTS_AT_ONCE)'],
     ['a bucket is never filled again', 'tokens->left += earned;', ''],
     ['an answer goes to many', 'first < 224', 'first < 240'],
-    ['a frame to all is answered', 'skb->pkt_type != PACKET_BROADCAST && skb->pkt_type != PACKET_MULTICAST &&', ''],
+    ['a frame to all is answered', 'skb->pkt_type != PACKET_BROADCAST &&', 'skb->pkt_type != 99 &&'],
     ['the padding of a frame is quoted', 'length < there ? length : there', 'length < there ? there : there'],
     [
       'an RST acknowledges IP options',

@@ -77,15 +77,15 @@ async function connectNode(node: Node, nodes: readonly Node[], options: LabOptio
 export async function addPods(node: Node, pods: readonly Pod[], options: LabOptions): Promise<void> {
   addNamespaces(pods);
   await Promise.all(pods.map((pod) => inside(pod, { before: topology.commonSysctls() })));
+  const mtu = options.underlay === 'vxlan' ? 1450 : 1500;
   await inside(node, {
-    links: pods.flatMap((pod) => topology.podLink(pod, options.shape)),
+    links: pods.flatMap((pod) => topology.podLink(pod, options.shape, mtu)),
     after: Object.assign({}, ...pods.map((pod) => topology.podLinkSysctls(pod, options.shape))),
     quiet: quietPorts(
       options,
       pods.map((pod) => pod.veth),
     ),
   });
-  const mtu = options.underlay === 'vxlan' ? 1450 : 1500;
   await Promise.all(
     pods.map((pod) =>
       inside(pod, { links: topology.podInside(pod, node, options.shape, mtu), quiet: quietPorts(options, ['eth0']) }),

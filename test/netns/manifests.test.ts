@@ -104,9 +104,7 @@ test('real YAML: every programmable port answers in every way, every other Servi
     warnings.map((message) => message.replaceAll(/nodePort \d+/g, 'nodePort N')),
     [
       'Service core/amf: port ngap (38412/SCTP) is not served: SCTP is not supported yet',
-      'Service default/flow: traffic from outside is not supported yet, so not served: nodePort N/TCP',
-      'Service shop/front: traffic from outside is not supported yet, so not served: nodePort N/TCP, load balancer IP 198.51.100.7',
-      'Service web/web: traffic from outside is not supported yet, so not served: nodePort N/TCP, nodePort N/TCP',
+      'Service shop/front: load balancer IP 198.51.100.7, nodePort N/TCP are not served: externalTrafficPolicy Local is not supported yet',
     ],
   );
 });

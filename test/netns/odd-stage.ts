@@ -23,6 +23,15 @@ export interface Stage extends AsyncDisposable {
   readonly agent: Agent;
   readonly pod: Pod;
   readonly client: Client;
+  /** On the machine outside, which knows by which node a clusterIP is reached. */
+  readonly visitor: Client;
+}
+
+/** Where a visitor from outside finds a Service. */
+export interface Door {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
 }
 
 /** `tag`: of the test file's own, for files run at the same time. */
@@ -40,9 +49,17 @@ export async function setStage(tag: string, options: LabOptions): Promise<Stage>
     deafFar: [deafFar],
     none: [],
   };
-  const objects = Object.entries(behind).flatMap(([name, pods]) =>
-    serviceObjects({ name: name.toLowerCase(), clusterIPs: services[name as Name] }, pods),
-  );
+  const objects = Object.entries(behind).flatMap(([name, pods]) => {
+    const clusterIPs = services[name as Name];
+    const ports = (['TCP', 'UDP'] as const).map((protocol) => ({
+      ...port(protocol),
+      nodePort: nodePort(name as Name),
+    }));
+    return serviceObjects({ name: name.toLowerCase(), clusterIPs, ports, spec: { type: 'NodePort' } }, pods);
+  });
+  const { ip4, ip6 } = lab.node('n1');
+  await lab.exec(lab.outside, ['ip', 'route', 'add', '10.96.0.0/16', 'via', ip4]);
+  await lab.exec(lab.outside, ['ip', 'route', 'add', 'fd00:10:96::/112', 'via', ip6]);
   const agent = await startAgent(lab, lab.node('n1'), manifest([...nodeObjects(lab), ...objects]), [
     '--service-cidr',
     '10.96.0.0/16,fd00:10:96::/112',
@@ -53,11 +70,29 @@ export async function setStage(tag: string, options: LabOptions): Promise<Stage>
     agent,
     pod,
     client,
+    visitor: startClient(lab, lab.outside),
     async [Symbol.asyncDispose]() {
       await agent[Symbol.asyncDispose]();
       await lab.close();
     },
   };
+}
+
+function port(protocol: 'TCP' | 'UDP') {
+  return { name: protocol.toLowerCase(), port: 80, targetPort: 8080, protocol };
+}
+
+function nodePort(service: Name): number {
+  return 30_000 + Object.keys(services).indexOf(service);
+}
+
+/** The NodePort and the clusterIP of a Service, in both families. */
+export function doors(lab: Lab, service: Name): Door[] {
+  const { ip4, ip6 } = lab.node('n1');
+  return [ip4, ip6].flatMap((address, family) => [
+    { name: `NodePort of ${address}`, address, port: nodePort(service) },
+    { name: 'clusterIP', address: services[service][family] as string, port: 80 },
+  ]);
 }
 
 let lastPort = 10_000;

@@ -6,41 +6,19 @@ import anyTest, { type ExecutionContext } from 'ava';
 import { startCapture } from './capture.ts';
 import { faults } from './checksum.ts';
 import { droppedInvalid } from './firewall.ts';
-import type { Lab, Pod } from './lab.ts';
+import type { Lab } from './lab.ts';
+import { addressesOf, learnt, NARROW, narrowRoutes, widen } from './narrow.ts';
 import { errorsIn, freshPort, isService, type Stage, services, setStage, surroundings } from './odd-stage.ts';
 import { quoted } from './packet.ts';
 
 const test = anyTest.serial;
 
-/** What a route to `address` has learnt of the path. */
-async function learnt(lab: Lab, pod: Pod, address: string): Promise<number | undefined> {
-  const text = await lab.exec(pod, ['ip', 'route', 'get', address]);
-  const found = /\bmtu (\d+)/.exec(text);
-  return found === null ? undefined : Number(found[1]);
-}
-
-const NARROW = 1280;
-
-/** A way that is narrow for one direction, by a route's own mtu: no device tells the ends of it. */
+/** A way that is narrow for one direction. */
 interface Strait {
   readonly name: string;
   readonly service: 'near' | 'far';
   narrow(lab: Lab): Promise<unknown>;
 }
-
-/** Gives the routes to these destinations an mtu of their own. */
-async function narrowRoutes(lab: Lab, node: string, destinations: readonly string[]): Promise<void> {
-  for (const destination of destinations) {
-    const family = destination.includes(':') ? '-6' : '-4';
-    const routes = await lab.exec(lab.node(node), ['ip', '-j', family, 'route', 'show', 'exact', destination]);
-    const [{ gateway, dev }] = JSON.parse(routes) as [{ gateway?: string; dev: string }];
-    const way = [...(gateway === undefined ? [] : ['via', gateway]), 'dev', dev];
-    await lab.exec(lab.node(node), ['ip', family, 'route', 'del', destination]);
-    await lab.exec(lab.node(node), ['ip', family, 'route', 'add', destination, ...way, 'mtu', `${NARROW}`]);
-  }
-}
-
-const addressesOf = (lab: Lab, name: string): string[] => [lab.pod(name).ip4, lab.pod(name).ip6];
 
 const straits: readonly Strait[] = [
   {
@@ -109,7 +87,7 @@ for (const { name, service, narrow } of straits) {
 test('the path’s MTU is found, where a tunnel is narrower than the pods', async (t) => {
   await using stage = await setStage('path', { shape: 'ptp', underlay: 'vxlan' });
   const { lab, pod } = stage;
-  for (const one of lab.pods) await lab.exec(one, ['ip', 'link', 'set', 'eth0', 'mtu', '1500']);
+  await widen(lab);
   for (const address of services.far) {
     await bulk(t, stage, address);
     await datagrams(t, stage, address);

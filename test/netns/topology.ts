@@ -155,8 +155,8 @@ export function podRoutes(node: Node): string[] {
 }
 
 /** In the node's namespace: the pod's cable. */
-export function podLink(pod: Pod, shape: Shape): string[] {
-  const lines = [`link add ${pod.veth} type veth peer name eth0 netns ${pod.netns}`];
+export function podLink(pod: Pod, shape: Shape, mtu: number): string[] {
+  const lines = [`link add ${pod.veth} mtu ${mtu} type veth peer name eth0 netns ${pod.netns}`];
   if (shape === 'bridge') return [...lines, `link set ${pod.veth} master cni0 up`];
   return [
     ...lines,

@@ -1,0 +1,196 @@
+/** What networks do to packets of Services between clients outside and a node: pieces, narrow links, hop limits, refusals. */
+import anyTest, { type ExecutionContext } from 'ava';
+import { startCapture } from './capture.ts';
+import { faults } from './checksum.ts';
+import { droppedInvalid } from './firewall.ts';
+import type { Lab, LabOptions } from './lab.ts';
+import { addressesOf, learnt, NARROW, narrowRoutes, widen } from './narrow.ts';
+import { type Door, doors, errorsIn, freshPort, type Stage, setStage, surroundings } from './odd-stage.ts';
+import { parse, quoted } from './packet.ts';
+
+const test = anyTest.serial;
+
+for (const { name, options } of surroundings) {
+  test(`datagrams of 60,000 bytes and their answers pass the wire, in pieces: ${name}`, async (t) => {
+    await using stage = await setStage('oddout', options);
+    const { lab, visitor } = stage;
+    for (const service of ['near', 'far'] as const) {
+      for (const door of doors(lab, service)) {
+        for (const connected of [true, false]) {
+          const { address, port } = door;
+          const plan = { protocol: 'udp', address, port, size: 60_000, echo: true, questions: 5 } as const;
+          // behind a narrower link the first one is lost, and tells
+          if (options.underlay) await visitor.request({ ...plan, questions: 1, timeout: 300, sourcePort: freshPort() });
+          const tally = await visitor.request({ ...plan, connected, sourcePort: freshPort() });
+          t.is(tally.ok, 5, `${service} ${door.name} ${JSON.stringify(tally.errors)}`);
+        }
+      }
+    }
+    t.is(await droppedInvalid(lab.node('n1')), 0);
+  });
+
+  test(`a port of a backend where nobody listens is refused to who is outside: ${name}`, async (t) => {
+    await using stage = await setStage('oddout', options);
+    const { lab, visitor } = stage;
+    const tap = await startCapture(lab, lab.outside, 'eth0', 'icmp or icmp6');
+    for (const service of ['deaf', 'deafFar', 'none'] as const) {
+      for (const { address, port, name: door } of doors(lab, service)) {
+        for (const protocol of ['udp', 'tcp'] as const) {
+          const { errors } = await visitor.request({ protocol, address, port, sourcePort: freshPort() });
+          t.deepEqual(errors, { ECONNREFUSED: 1 }, `${service} ${protocol} ${door}`);
+        }
+      }
+    }
+    const asked = new Set(
+      ['deaf', 'deafFar', 'none'].flatMap((service) => doors(lab, service as 'deaf')).map(addressOf),
+    );
+    const answers = errorsIn(await tap.stop());
+    t.is(answers.length, 12);
+    for (const answer of answers) {
+      t.deepEqual(faults(answer), []);
+      t.true(asked.has(answer.ip?.source ?? ''), answer.ip?.source);
+    }
+  });
+}
+
+function addressOf({ address }: Door): string {
+  return address;
+}
+
+interface Strait {
+  readonly name: string;
+  readonly service: 'near' | 'far';
+  narrow(lab: Lab): Promise<unknown>;
+  /** Who learns of it. */
+  readonly learns: 'client' | 'backend';
+}
+
+const straits: readonly Strait[] = [
+  {
+    name: 'the node itself, towards another node,',
+    service: 'far',
+    narrow: (lab) => narrowRoutes(lab, 'n1', [lab.node('n2').podCidr4, lab.node('n2').podCidr6]),
+    learns: 'client',
+  },
+  {
+    name: 'the node itself, towards its own pod,',
+    service: 'near',
+    narrow: (lab) => narrowRoutes(lab, 'n1', addressesOf(lab, 'n1p2')),
+    learns: 'client',
+  },
+  {
+    name: 'a hop behind the node',
+    service: 'far',
+    narrow: (lab) => narrowRoutes(lab, 'n2', addressesOf(lab, 'n2p1')),
+    learns: 'client',
+  },
+  {
+    name: 'the node itself, towards the client, with a backend elsewhere,',
+    service: 'far',
+    narrow: (lab) => narrowRoutes(lab, 'n1', [lab.outside.ip4, lab.outside.ip6]),
+    learns: 'backend',
+  },
+  {
+    name: 'the node itself, towards the client, with a backend of its own,',
+    service: 'near',
+    narrow: (lab) => narrowRoutes(lab, 'n1', [lab.outside.ip4, lab.outside.ip6]),
+    learns: 'backend',
+  },
+];
+
+async function bulk(t: ExecutionContext, { visitor }: Stage, { address, port, name }: Door): Promise<void> {
+  const plan = { protocol: 'tcp', address, port, size: 1_000_000, echo: true, timeout: 20_000 } as const;
+  const tally = await visitor.request({ ...plan, sourcePort: freshPort() });
+  t.is(tally.ok, 1, `1 MB there and back, ${name}: ${JSON.stringify(tally.errors)}`);
+}
+
+async function datagrams(t: ExecutionContext, { visitor }: Stage, { address, port, name }: Door): Promise<void> {
+  const plan = { protocol: 'udp', address, port, size: 1440, echo: true, timeout: 300 } as const;
+  const sourcePort = freshPort();
+  for (let i = 0; i < 3; i++) await visitor.request({ ...plan, sourcePort });
+  const tally = await visitor.request({ ...plan, sourcePort, questions: 5 });
+  t.is(tally.ok, 5, `datagrams, ${name}: ${JSON.stringify(tally.errors)}`);
+}
+
+for (const { name, service, narrow, learns } of straits) {
+  for (const offloads of [true, false]) {
+    test(`who is outside finds the path’s MTU, where ${name} is narrow, ${offloads ? 'with' : 'without'} offloads`, async (t) => {
+      await using stage = await setStage('oddout', { shape: 'ptp', offloads });
+      const { lab } = stage;
+      await narrow(lab);
+      for (const door of doors(lab, service)) {
+        await bulk(t, stage, door);
+        await datagrams(t, stage, door);
+        t.is(await learnt(lab, lab.outside, door.address), learns === 'client' ? NARROW : undefined, door.name);
+      }
+      t.is(await droppedInvalid(lab.node('n1')), 0);
+    });
+  }
+}
+
+for (const offloads of [true, false]) {
+  test(`who is outside finds the MTU of a tunnel between nodes, ${offloads ? 'with' : 'without'} offloads`, async (t) => {
+    await using stage = await setStage('oddout', { shape: 'ptp', underlay: 'vxlan', offloads });
+    const { lab } = stage;
+    await widen(lab);
+    for (const door of doors(lab, 'far')) {
+      await bulk(t, stage, door);
+      await datagrams(t, stage, door);
+      t.is(await learnt(lab, lab.outside, door.address), 1450, door.name);
+    }
+  });
+}
+
+const shapes: readonly { readonly name: string; readonly options: LabOptions }[] = surroundings.filter(
+  ({ options }) => options.offloads !== false || options.underlay === 'vxlan',
+);
+
+for (const { name, options } of shapes) {
+  test(`each hop of the way from outside says where it is: ${name}`, async (t) => {
+    await using stage = await setStage('oddout', options);
+    const { lab, visitor } = stage;
+    for (const [service, far] of [
+      ['near', 2],
+      ['far', 3],
+    ] as const) {
+      for (const { address, port } of doors(lab, service)) {
+        const is6 = address.includes(':');
+        const tap = await startCapture(lab, lab.outside, 'eth0', 'icmp or icmp6');
+        const sourcePort = freshPort();
+        const answers: boolean[] = [];
+        for (let ttl = 1; ttl <= far; ttl++) {
+          const plan = { protocol: 'udp', address, port, sourcePort, ttl, timeout: 300 } as const;
+          answers.push((await visitor.request(plan)).ok === 1);
+        }
+        t.deepEqual(answers, [...Array(far - 1).fill(false), true], `${service} ${address}`);
+        const hops = errorsIn(await tap.stop());
+        t.is(hops.length, far - 1);
+        const self = is6 ? lab.outside.ip6 : lab.outside.ip4;
+        for (const hop of hops) {
+          t.deepEqual(faults(hop), []);
+          t.like(hop.transport, { type: is6 ? 3 : 11, code: 0 });
+          t.like(quoted(hop)?.ip, { source: self, destination: address });
+          t.like(quoted(hop)?.transport, { sourcePort, destinationPort: port });
+        }
+        t.is(new Set(hops.map(({ ip }) => ip?.source)).size, far - 1);
+      }
+    }
+  });
+}
+
+test('the wire carries no piece of a Service that names a backend', async (t) => {
+  await using stage = await setStage('oddout', { shape: 'ptp', offloads: false });
+  const { lab, visitor } = stage;
+  const tap = await startCapture(lab, lab.outside, 'eth0', 'ip or ip6');
+  for (const service of ['near', 'far'] as const) {
+    for (const { address, port } of doors(lab, service)) {
+      const plan = { protocol: 'udp', address, port, size: 60_000, echo: true, sourcePort: freshPort() } as const;
+      t.is((await visitor.request(plan)).ok, 1);
+    }
+  }
+  const seen = (await tap.stop()).map(({ bytes }) => parse(bytes));
+  t.true(seen.length > 600);
+  const backends = new Set([...addressesOf(lab, 'n1p2'), ...addressesOf(lab, 'n2p1')]);
+  t.deepEqual(seen.filter(({ ip }) => backends.has(ip?.source ?? '') || backends.has(ip?.destination ?? '')).length, 0);
+  for (const packet of seen) t.deepEqual(faults(packet), []);
+});
