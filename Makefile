@@ -51,6 +51,12 @@ test-netns: build ## Only real packets between namespaces
 test-kernels: build build/.emulator ## Boot Debian's kernels 6.1, 6.12, 6.18 and the newest, emulated, and test there (slow)
 	@$(NODE) --disable-warning=ExperimentalWarning test/kernels/run.ts $(KERNELS)
 
+.PHONY: test-dns
+test-dns: build ## Cluster DNS with a real CoreDNS and Go's resolver too (needs go; the first time it builds for minutes)
+	@test/dns/build.sh
+	@$(SUDO) env COREDNS=$(CURDIR)/build/dns/coredns GO_RESOLVE=$(CURDIR)/build/dns/resolve PATH="$$PATH" \
+		ava --timeout=120s test/netns/dns.test.ts
+
 .PHONY: lint
 lint: setup ## Formatting, lint and types
 	@$(NODE) test/run.ts lint
