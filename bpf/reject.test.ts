@@ -139,7 +139,7 @@ test('a flood is not answered for long, what is not is counted, and a while late
     for (let i = 0; i < 500; i++) programs.run('from_pod', frame);
   }
   t.true(limited() > silent);
-  t.true(answered() - told >= 1000n, 'a burst is answered');
+  t.true(answered() > told, 'a burst is answered');
   t.is(answered() - told + limited() - silent, BigInt(sent), 'each is either');
   await setTimeout(50);
   t.deepEqual(faults(parse(Buffer.from(programs.run('from_pod', frame).data))), []);

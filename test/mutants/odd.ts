@@ -3,6 +3,7 @@ import { faults, type Mutant } from './mutant.ts';
 const pieces = 'bpf/fragment.test.ts';
 const errors = 'bpf/icmp.test.ts';
 const answers = 'bpf/reject.test.ts';
+const wire = 'bpf/odd-wire.test.ts';
 
 /** Faults of what is done to packets that are not a whole TCP or UDP packet right behind the IP header. */
 export const odd: readonly Mutant[] = [
@@ -93,7 +94,7 @@ export const odd: readonly Mutant[] = [
     ['everything is answered, however much', 'if (!tokens->left)', 'if (tokens->left > REJECTS_AT_ONCE)'],
     ['a bucket is never filled again', 'tokens->left += earned;', ''],
     ['an answer goes to many', 'first < 224', 'first < 240'],
-    ['a frame to all is answered', 'skb->pkt_type != PACKET_BROADCAST &&', 'skb->pkt_type != 99 &&'],
+    ['a frame to all is answered', 'skb->pkt_type != PACKET_MULTICAST &&', 'skb->pkt_type != 99 &&'],
     ['the padding of a frame is quoted', 'length < there ? length : there', 'length < there ? there : there'],
     [
       'an RST acknowledges IP options',
@@ -107,7 +108,10 @@ export const odd: readonly Mutant[] = [
       'at < ICMPV6_LENGTH && at + CHUNK < length; at += CHUNK',
     ],
   ]),
-  ...faults('bpf/reject.h', pieces, [
+  ...faults('bpf/reject.h', wire, [
     ['a later piece is answered', 'return packet->piece != LATER_PIECE && ', 'return '],
+  ]),
+  ...faults('bpf/wire.bpf.c', wire, [
+    ['a piece without a beginning leaves', 'if (packet->piece == LATER_PIECE)\n\t\treturn FOUND;', ''],
   ]),
 ];
