@@ -120,7 +120,11 @@ function toText(findings: readonly Finding[], devices: readonly Device[]): strin
     ),
     columns(
       ['DEVICE', 'ROLE', 'BECAUSE'],
-      devices.map(({ name, role, reason }) => [name, role, reason]),
+      devices.map(({ name, role, hasLinkHeader, reason }) => [
+        name,
+        role,
+        role === 'none' || hasLinkHeader ? reason : `${reason}; its packets have no link header`,
+      ]),
     ),
     ready ? 'bpfsvc can run here.\n' : 'bpfsvc cannot run here.\n',
   ].join('\n');

@@ -62,8 +62,7 @@ function attachedPrograms(name: string): Record<string, number> {
   );
 }
 
-function expectedPrograms({ programs }: Generation): Record<string, number> {
-  const [pod] = devices;
+function expectedPrograms({ programs }: Generation, [pod] = devices): Record<string, number> {
   const sockets = programNames.filter((name) => name.endsWith('4') || name.endsWith('6'));
   return {
     ...Object.fromEntries(sockets.map((name) => [`cgroup-${name}`, programs[name].info.id])),

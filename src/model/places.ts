@@ -51,8 +51,15 @@ export function numberAt({ kind }: Place, port: ServicePort): number {
  * outside traffic on the node, only its clusterIPs. Whose they are in the end is for `Claims` to say.
  */
 export function servedPlaces(service: Service): readonly Place[] {
-  return placesOf(service).filter((place) => whyNotServed(service, place) === null);
+  const known = served.get(service);
+  if (known !== undefined) return known;
+  const places = placesOf(service).filter((place) => whyNotServed(service, place) === null);
+  served.set(service, places);
+  return places;
 }
+
+/** Asked for several times in each plan, of Services that never change: a changed one is another object. */
+const served = new WeakMap<Service, readonly Place[]>();
 
 /** Null: it is served. */
 export function whyNotServed(service: Service, { kind, address }: Place): string | null {
