@@ -160,7 +160,7 @@ export const rules: Readonly<Record<RuleId, Rule>> = {
 const impure =
   /\b(?:Date\.now|new Date\(\)|Math\.random|performance\.|setTimeout|setInterval|setImmediate|queueMicrotask|process\.|console\.|fetch\(|crypto\.)/g;
 const kubernetesWords =
-  /kube(?:rnetes)?|k8s|endpoint_?slice|config_?map|annotation|selector|cluster_?ip|node_?port|load_?balancer|external_?name|traffic_?policy|topology|readiness/gi;
+  /kube(?:rnetes)?|k8s|endpoint_?slice|config_?map|annotation|selector|cluster_?ip|load_?balancer|external_?name|traffic_?policy|topology|readiness/gi;
 const namelessPart = /(?:^|[/_-])(?:utils?|lib|common|helpers?|misc|shared)(?=[/.]|$)/;
 const leftovers =
   /\/(?:home|root|Users)\/\w+|\b(?:TODO|FIXME|XXX)\b|"resolved": "https?:\/\/(?!registry\.npmjs\.org\/)[^/"]*/g;

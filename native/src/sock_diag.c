@@ -12,7 +12,7 @@ static const char *address_text(int family, const __be32 *address, char *text)
 	return inet_ntop(family, address, text, INET6_ADDRSTRLEN) ? text : "";
 }
 
-static napi_value endpoint(napi_env env, int family, const __be32 *address, __be16 port)
+static napi_value end_of_socket(napi_env env, int family, const __be32 *address, __be16 port)
 {
 	char text[INET6_ADDRSTRLEN];
 	napi_value object;
@@ -33,8 +33,8 @@ static napi_value socket_row(napi_env env, const struct nlmsghdr *header)
 	    napi_create_object(env, &row) != napi_ok)
 		return NULL;
 	set_u32(env, row, "state", found->idiag_state);
-	set(env, row, "local", endpoint(env, found->idiag_family, found->id.idiag_src, found->id.idiag_sport));
-	set(env, row, "remote", endpoint(env, found->idiag_family, found->id.idiag_dst, found->id.idiag_dport));
+	set(env, row, "local", end_of_socket(env, found->idiag_family, found->id.idiag_src, found->id.idiag_sport));
+	set(env, row, "remote", end_of_socket(env, found->idiag_family, found->id.idiag_dst, found->id.idiag_dport));
 	set_u32(env, row, "ifindex", found->id.idiag_if);
 	set_u64(env, row, "cookie", (uint64_t)found->id.idiag_cookie[1] << 32 | found->id.idiag_cookie[0]);
 	return row;
@@ -90,7 +90,7 @@ static napi_value result(napi_env env, struct task *task)
 	return make_bool(env, !((struct destruction *)task)->gone);
 }
 
-static bool get_endpoint(napi_env env, napi_value address, napi_value port, int family, const char *what,
+static bool get_end(napi_env env, napi_value address, napi_value port, int family, const char *what,
 			 __be32 *bytes, __be16 *number)
 {
 	char text[INET6_ADDRSTRLEN];
@@ -122,9 +122,9 @@ napi_value destroy_socket(napi_env env, napi_callback_info info)
 	wanted.sdiag_family = family == 6 ? AF_INET6 : AF_INET;
 	wanted.sdiag_protocol = protocol;
 	wanted.id.idiag_if = ifindex;
-	if (!get_endpoint(env, values[2], values[3], wanted.sdiag_family, "destroySocket: local", wanted.id.idiag_src,
+	if (!get_end(env, values[2], values[3], wanted.sdiag_family, "destroySocket: local", wanted.id.idiag_src,
 			  &wanted.id.idiag_sport) ||
-	    !get_endpoint(env, values[4], values[5], wanted.sdiag_family, "destroySocket: remote", wanted.id.idiag_dst,
+	    !get_end(env, values[4], values[5], wanted.sdiag_family, "destroySocket: remote", wanted.id.idiag_dst,
 			  &wanted.id.idiag_dport))
 		return NULL;
 	if (napi_get_value_bigint_uint64(env, values[7], &cookie, &lossless) != napi_ok || !lossless) {

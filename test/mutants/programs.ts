@@ -32,8 +32,13 @@ export const programs: readonly Mutant[] = [
   ...faults('bpf/flow.h', packets, [
     [
       'a row is used at any hook: the key of the way back has the same one',
-      'twin->hook = flow->flags & FLOW_HAIRPIN ? key->hook : ((key->hook - 1) ^ 1) + 1;',
+      'twin->hook = flow->flags & (FLOW_HAIRPIN | FLOW_MASQUERADE) ? key->hook : ((key->hook - 1) ^ 1) + 1;',
       'twin->hook = key->hook;',
+    ],
+    [
+      'a flow that is over takes the way back of another with it',
+      'if (other && is_twin_of(other, key))\n\t\tdelete_row(flows, &twin);',
+      'if (other)\n\t\tdelete_row(flows, &twin);',
     ],
   ]),
   ...faults('bpf/tc.bpf.c', packets, [
@@ -42,22 +47,26 @@ export const programs: readonly Mutant[] = [
       'parse_transport(skb, ETH_HLEN, HOOK_TO_POD, &packet)',
       'parse_transport(skb, ETH_HLEN, HOOK_FROM_POD, &packet)',
     ],
+  ]),
+  ...faults('bpf/choose.h', packets, [
     ['a pod that reaches itself gets its own address for a peer', 'flow->source = packet->tuple.destination;', ''],
     [
-      'a flow is established before its client answered',
-      'return flow->state & FLOW_REPLIED && !(flow->flags & FLOW_REPLY) &&',
-      'return flow &&',
+      'a drop and a reject change places',
+      'frontend->flags & FRONTEND_HAS_ENDPOINT ? REASON_DROP_NO_LOCAL_ENDPOINT',
+      '!(frontend->flags & FRONTEND_HAS_ENDPOINT) ? REASON_DROP_NO_LOCAL_ENDPOINT',
     ],
     [
       'TCP that did not begin here is taken for a beginning',
-      'return !is_tcp(packet) || is_tcp_start(packet);',
-      'return packet;',
+      'return is_tcp(packet) ? is_tcp_start(packet) : packet->piece != LATER_PIECE;',
+      'return packet->piece != LATER_PIECE;',
     ],
     [
       'a UDP flow stays with a backend that left',
-      '!is_tcp_start(packet) : !age)',
-      '!is_tcp_start(packet) : age < 9999)',
+      'return is_removed(flow->service_port, &flow->destination, flow->destination_port) ||',
+      'return false && is_removed(flow->service_port, &flow->destination, flow->destination_port) ||',
     ],
+  ]),
+  ...faults('bpf/wire.bpf.c', 'bpf/wire.test.ts', [
     [
       'what nobody translated leaves the node',
       'return drop(frontend.service_port, REASON_DROP_UNTRANSLATED);',
@@ -68,11 +77,9 @@ export const programs: readonly Mutant[] = [
       'return drop(0, REASON_DROP_UNALLOCATED);',
       'return TC_ACT_UNSPEC;',
     ],
-    [
-      'a drop and a reject change places',
-      'frontend->flags & FRONTEND_HAS_ENDPOINT ? REASON_DROP_NO_LOCAL_ENDPOINT',
-      '!(frontend->flags & FRONTEND_HAS_ENDPOINT) ? REASON_DROP_NO_LOCAL_ENDPOINT',
-    ],
+  ]),
+  ...faults('bpf/flow_replace.h', packets, [
+    ['a port used again leaves the way back of the connection before', 'delete_row(flows, &before);', ''],
   ]),
   ...faults('bpf/pool.h', packets, [
     [
@@ -111,24 +118,27 @@ export const programs: readonly Mutant[] = [
       'else if (tentative || !(flow->state & FLOW_REPLIED))',
       'else if (tentative)',
     ],
-    [
-      'a flow that is over takes the way back of another with it',
-      'if (other && is_twin_of(other, key))\n\t\tbpf_map_delete_elem(&flows, &twin);',
-      'if (other)\n\t\tbpf_map_delete_elem(&flows, &twin);',
-    ],
   ]),
   ...faults('bpf/flow_begin.h', packets, [
     [
       'a second flow over one backend takes the way back of the first',
-      'if (!reply_key_is_taken(&reply, key)) {',
-      'flow_delete(&reply);\n\t\tif (true) {',
+      'if (reply_key_is_taken(reply, key))\n\t\treturn false;',
+      'flow_delete(reply);',
     ],
-    ['a port used again leaves the way back of the connection before', 'bpf_map_delete_elem(&flows, &before);', ''],
   ]),
   ...faults('bpf/flow_state.h', packets, [
-    ['the way a bridge took is never learnt', 'if (is_zero_mac(twin->next_hop))', 'if (!twin)'],
+    [
+      'a flow is established before its client answered',
+      'return flow->state & FLOW_REPLIED && !(flow->flags & FLOW_REPLY) &&',
+      'return flow &&',
+    ],
+    ['the way a bridge took is never learnt', 'if (source_mac && is_zero_mac(twin->next_hop))', 'if (!twin)'],
+    [
+      'traffic one way lets the way back die',
+      'if (seconds_between(twin->seen, now) > ONE_WAY_SECONDS)',
+      'if (!twin->seen)',
+    ],
     ['an evicted row does not come back', 'if (!twin) { /* evicted', 'if (!twin && tentative) { /* evicted'],
-    ['traffic one way lets the way back die', 'if (seconds_since(twin->seen) > ONE_WAY_SECONDS)', 'if (!twin->seen)'],
   ]),
   ...faults('bpf/state.h', packets, [
     ['rows of the generation before do not count', 'if (row || !config.takes_over)', 'if (row || before)'],
@@ -140,6 +150,11 @@ export const programs: readonly Mutant[] = [
   ]),
   ...faults('bpf/connect.bpf.c', sockets, [
     [
+      'an unconnected socket keeps a backend that left',
+      'is_removed(peer.service_port, &peer.address, peer.port))',
+      'is_removed(0, &peer.address, peer.port))',
+    ],
+    [
       'peers of the generation before do not count',
       'struct socket_peer *row = take_row(map, before, key);',
       'struct socket_peer *row = bpf_map_lookup_elem(before ? map : before, key);',
@@ -149,11 +164,6 @@ export const programs: readonly Mutant[] = [
       'an unconnected socket changes its backend',
       'if (sends && remembered_choice(call, frontend, backend))',
       'if (sends && !backend && remembered_choice(call, frontend, backend))',
-    ],
-    [
-      'an unconnected socket keeps a backend that left',
-      'if (!pool_contains(pool.start, pool.count, backend))',
-      'if (!pool.count)',
     ],
     [
       'a port that is not the Service’s is let through',

@@ -263,8 +263,8 @@ export const stages: readonly Mutant[] = [
   ...faults('src/kernel/hooks.ts', attach, [
     [
       'ways there come before ways back',
-      "...pods.map((device) => deviceHook(device, 'egress', 'to_pod')),\n",
-      "...pods.map((device) => deviceHook(device, 'ingress', 'from_pod')),\n    ...pods.map((device) => deviceHook(device, 'egress', 'to_pod')),\n",
+      "deviceHook(device, 'egress', 'to_pod'), deviceHook(device, 'ingress', 'from_pod')",
+      "deviceHook(device, 'ingress', 'from_pod'), deviceHook(device, 'egress', 'to_pod')",
     ],
   ]),
   ...faults('src/kernel/sizes.ts', sizes, [
