@@ -50,11 +50,13 @@ PURE int choose_direct(const struct packet *packet, struct flow *flow)
 	struct flow_key reply;
 	struct flow old = {};
 	__u32 age = 0;
+	int found;
 
 	flow->destination = packet->tuple.destination;
 	flow->destination_port = packet->tuple.destination_port;
 	twin_key(&packet->tuple, flow, &reply);
-	switch (flow_find(&reply, &old, IN_FLOWS | IN_HALF_OPEN, &age)) {
+	found = flow_find(&reply, &old, IN_FLOWS | IN_HALF_OPEN, &age);
+	switch (found) {
 	case NONE:
 		return 0;
 	case UNSTABLE:
@@ -66,6 +68,7 @@ PURE int choose_direct(const struct packet *packet, struct flow *flow)
 		if (!is_closing(old.state))
 			return REASON_CONNECTED_DIRECT;
 	}
+	tell_end(&reply, &old, found);
 	use(flow_forget(&reply, &old));
 	return 0;
 }
@@ -202,11 +205,13 @@ PURE bool goes_on(const struct packet *packet, struct flow *flow, int found, __u
 	if (found == EXPIRED || found == LAPSED || (may_be_stale(packet, age) && is_stale(packet, flow, age))) {
 		/* not while rows of an older map count: the one there would stay */
 		*again = !config.takes_over && (found == EXPIRED || found == FOUND) && may_begin(packet);
+		tell_end(&packet->tuple, flow, found);
 		if (!*again)
 			use(flow_forget(&packet->tuple, flow));
 		return false;
 	}
 	if (found == TENTATIVE && is_confirmed(packet, flow)) {
+		tell_closing(packet, flow, news_of(packet, flow));
 		flow->state |= news_of(packet, flow);
 		flow->seen = now_seconds();
 		use(flow_promote(&packet->tuple, flow));

@@ -18,6 +18,7 @@ const enum hook *anchor_hook __attribute__((unused));
 const enum flow_flag *anchor_flow_flag __attribute__((unused));
 const enum flow_state *anchor_flow_state __attribute__((unused));
 const enum reason *anchor_reason __attribute__((unused));
+const enum event_kind *anchor_event_kind __attribute__((unused));
 
 /* Seconds of CLOCK_MONOTONIC. The coarse clock is 10 times cheaper than the exact one, and a tick is close
  * enough. */

@@ -112,9 +112,41 @@ PURE void peer_set(void *table, const struct socket_key *key, const struct addre
 	bpf_map_update_elem(table, key, &peer, BPF_ANY);
 }
 
-PURE int refuse(__u32 service_port, enum reason reason)
+/* Counts and tells what a call came to. `becomes`: NULL where nothing did. A socket has no source address yet. */
+__noinline int tell_call(const struct socket_key *asked, const struct backend *becomes, __u32 service_port,
+			 __u32 reason)
 {
+	const struct trace_filter *filter;
+	struct event *event;
+
 	count(service_port, reason);
+	filter = listener(service_port, reason);
+	if (!filter || !asked)
+		return done();
+	if (!is_zero_address(&filter->address) && !same_address(&filter->address, &asked->address) &&
+	    !(becomes && same_address(&filter->address, &becomes->address)))
+		return done();
+	event = event_reserve(service_port, reason);
+	if (!event)
+		return done();
+	fill_tuples(event, NULL, NULL);
+	event->asked.destination = asked->address;
+	event->asked.destination_port = asked->port;
+	event->asked.protocol = asked->protocol;
+	event->asked.hook = HOOK_SOCKET;
+	if (becomes) {
+		event->destination = becomes->address;
+		event->destination_port = becomes->port;
+	}
+	event->process = bpf_get_current_pid_tgid() >> 32;
+	bpf_get_current_comm(event->command, sizeof(event->command));
+	bpf_ringbuf_submit(event, 0);
+	return done();
+}
+
+PURE int refuse(const struct socket_key *asked, __u32 service_port, enum reason reason)
+{
+	use(tell_call(asked, NULL, service_port, reason));
 	bpf_set_retval(-ECONNREFUSED);
 	return DENY;
 }
@@ -265,7 +297,7 @@ PURE int choose(struct bpf_sock_addr *ctx, const struct call *call, const struct
 		return REASON_DROP_UNSTABLE_ROW;
 	if (is_out_of_reach(ctx, call, backend, node))
 		return REASON_REJECT_NO_ENDPOINT;
-	count(frontend->service_port, REASON_CONNECTED_SOCKET);
+	use(tell_call(&call->frontend, backend, frontend->service_port, REASON_CONNECTED_SOCKET));
 	/* a connected socket may still be given the address with each datagram */
 	if (call->frontend.protocol == IPPROTO_UDP)
 		peer_set(&udp_choices, &call->frontend, &backend->address, backend->port, frontend->service_port);
@@ -292,12 +324,12 @@ PURE int to_backend(struct bpf_sock_addr *ctx, bool ipv6, bool connected)
 	switch (asked_frontend(&call, &frontend, &rejects)) {
 	case NONE:
 		if (rejects)
-			return refuse(frontend.service_port, REASON_REJECT_UNDEFINED_PORT);
+			return refuse(&call.frontend, frontend.service_port, REASON_REJECT_UNDEFINED_PORT);
 		if (connected && call.frontend.protocol == IPPROTO_UDP)
 			forget_peer(ctx, &call);
 		return ALLOW;
 	case UNSTABLE:
-		return refuse(0, REASON_DROP_UNSTABLE_ROW);
+		return refuse(&call.frontend, 0, REASON_DROP_UNSTABLE_ROW);
 	}
 	node = bpf_map_lookup_elem(&switches, &zero);
 	if (!node)
@@ -310,12 +342,12 @@ PURE int to_backend(struct bpf_sock_addr *ctx, bool ipv6, bool connected)
 		 * there */
 		if (frontend.flags & FRONTEND_HAS_ENDPOINT)
 			return ALLOW;
-		return refuse(frontend.service_port, REASON_REJECT_NO_ENDPOINT);
+		return refuse(&call.frontend, frontend.service_port, REASON_REJECT_NO_ENDPOINT);
 	}
 	call.frontend.cookie = bpf_get_socket_cookie(ctx);
 	refusal = choose(ctx, &call, &frontend, node, &backend);
 	if (refusal)
-		return refuse(frontend.service_port, refusal);
+		return refuse(&call.frontend, frontend.service_port, refusal);
 	remember_peer(&call, &frontend, &backend);
 	write_address(ctx, ipv6, &backend.address, backend.port);
 	return ALLOW;
@@ -356,6 +388,7 @@ PURE int guard_nodeports(struct bpf_sock *ctx, const struct address *bound)
 	__u8 protocol = transport_of(ctx->type, ctx->protocol);
 	__be16 port = bpf_htons(ctx->src_port); /* the kernel gives it in host order */
 	struct frontend frontend = {};
+	struct socket_key asked = {};
 	struct address ipv4 = {};
 
 	if (!protocol || bpf_get_netns_cookie(ctx) != config.host_netns_cookie)
@@ -365,7 +398,10 @@ PURE int guard_nodeports(struct bpf_sock *ctx, const struct address *bound)
 	if (!takes_nodeport(bound, port, protocol, &frontend) &&
 	    !(is_zero_address(bound) && takes_nodeport(&ipv4, port, protocol, &frontend)))
 		return ALLOW;
-	count(frontend.service_port, REASON_REJECT_BIND);
+	asked.address = *bound;
+	asked.port = port;
+	asked.protocol = protocol;
+	use(tell_call(&asked, NULL, frontend.service_port, REASON_REJECT_BIND));
 	bpf_set_retval(-EADDRINUSE);
 	return DENY;
 }

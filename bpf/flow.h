@@ -188,6 +188,15 @@ PURE void flow_delete(const struct flow_key *key)
 	delete_row(flows, key);
 }
 
+/* Tells that a flow is forgotten; `found`: as what it was. The end of one that was closed was told already. */
+PURE void tell_end(const struct flow_key *key, const struct flow *flow, int found)
+{
+	bool idle = found == EXPIRED || found == LAPSED;
+
+	if (!is_closing(flow->state))
+		use(tell(key, flow, flow->service_port, idle ? REASON_ENDED_IDLE : REASON_ENDED_REPLACED));
+}
+
 /* Deletes a row and its twin, wherever they stand. */
 static __noinline int flow_forget(const struct flow_key *key, const struct flow *flow)
 {

@@ -22,6 +22,7 @@ PURE bool reply_key_is_taken(const struct flow_key *reply, const struct flow_key
 	    (!same_address(&old.destination, &forward->source) || !same_address(&old.source, &forward->destination) ||
 	     old.destination_port != forward->source_port || old.source_port != forward->destination_port))
 		return true;
+	tell_end(reply, &old, result);
 	use(flow_forget(reply, &old));
 	return false;
 }
@@ -100,12 +101,15 @@ static __noinline int flow_move(const struct packet *packet, const struct flow *
 	twin_row(&packet->tuple, flow, &forward, &moved);
 	use(flow_forget(&packet->tuple, flow));
 	moved.source_port = other_source_port();
-	return flow_remember(&forward, &moved);
+	if (flow_remember(&forward, &moved))
+		return done();
+	count(moved.service_port, REASON_CONNECTED_MOVED);
+	return tell(&forward, &moved, moved.service_port, REASON_CONNECTED_MOVED);
 }
 
 /* A row that stays spoilt would be in the way for good; its twin brings a good one back. */
 PURE int drop_unstable(const struct packet *packet)
 {
 	flow_delete(&packet->tuple);
-	return drop(0, REASON_DROP_UNSTABLE_ROW);
+	return drop(&packet->tuple, 0, REASON_DROP_UNSTABLE_ROW);
 }

@@ -94,6 +94,14 @@ PURE bool is_anothers_answer(const struct packet *packet, const struct flow *flo
 	       !(packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_RST_BIT));
 }
 
+/* Tells it if this packet closes its flow. `news`: what it adds to the state. */
+PURE void tell_closing(const struct packet *packet, const struct flow *flow, __u8 news)
+{
+	if (!is_closing(flow->state) && is_closing(flow->state | news))
+		use(tell(&packet->tuple, flow, flow->service_port,
+			 news & FLOW_RESET ? REASON_ENDED_RESET : REASON_ENDED_FIN));
+}
+
 /* The bookkeeping of a packet that is due. `source_mac`: of a reply to a pod, where it came from. */
 __noinline int flow_touch(const struct packet *packet, const struct flow *flow, bool tentative, __u64 source_mac)
 {
@@ -105,6 +113,7 @@ __noinline int flow_touch(const struct packet *packet, const struct flow *flow, 
 	if (!packet || !flow)
 		return done();
 	news = news_of(packet, flow);
+	tell_closing(packet, flow, news);
 	key = packet->tuple;
 	twin_key(&key, flow, &other);
 	if (flow->seen != now)

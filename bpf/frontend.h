@@ -15,17 +15,6 @@ enum found {
 	UNDEFINED_PORT, /* a clusterIP, but none of its ports */
 };
 
-PURE bool same_address(const struct address *a, const struct address *b)
-{
-	return a->words[0] == b->words[0] && a->words[1] == b->words[1] && a->words[2] == b->words[2] &&
-	       a->words[3] == b->words[3];
-}
-
-PURE bool is_zero_address(const struct address *a)
-{
-	return !(a->words[0] | a->words[1] | a->words[2] | a->words[3]);
-}
-
 PURE __u32 frontend_check(const struct frontend_key *key, const struct frontend *frontend)
 {
 	struct checksum checksum = CHECK_START;

@@ -41,6 +41,12 @@ struct {
 	${more}
 } rows SEC(".maps");`;
 
+const ring = `
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} rows SEC(".maps");`;
+
 const structOf = (fields: string): string => `struct row { ${fields} };\n${map('struct row')}`;
 
 /** The part of the generated text between two lines, both included. */
@@ -188,6 +194,28 @@ export const row: Codec<Row> = {
 };`,
   },
   {
+    name: 'a ring: no key, and the struct of its records',
+    source: `struct row { __u32 a; __u32 b; };
+const struct row *anchor_rows __attribute__((unused));
+${ring}`,
+    from: 'export const maps',
+    to: '};',
+    text: `export const maps: {
+  readonly rows: MapLayout<null, Row>;
+} = {
+  rows: {
+    type: 'ringbuf',
+    keySize: 0,
+    valueSize: 8,
+    maxEntries: 4096,
+    flags: 0,
+    layout: 'b7ecbeff',
+    key: nothing,
+    value: row,
+  },
+};`,
+  },
+  {
     name: 'an enum that an anchor points at, without the words all its names begin with',
     source: `enum row_flag { ROW_FLAG_A_B = 1 << 0, ROW_FLAG_A = 1 << 4 };
 const enum row_flag *anchor_row_flag __attribute__((unused));`,
@@ -283,6 +311,21 @@ const refused: { name: string; source: string; message: RegExp }[] = [
     name: 'a map that pins itself',
     source: map('__u32', '__uint(pinning, LIBBPF_PIN_BY_NAME);'),
     message: /^map rows: 'pinning' is not known here$/,
+  },
+  {
+    name: 'a ring without an anchor',
+    source: ring,
+    message: /^ring rows needs a variable anchor_rows that points at a struct$/,
+  },
+  {
+    name: 'a ring whose anchor is that of numbers',
+    source: `const __u32 *anchor_rows;${ring}`,
+    message: /^ring rows needs a variable anchor_rows that points at a struct$/,
+  },
+  {
+    name: 'an anchor that points at a struct and is no ring’s',
+    source: 'struct a { __u32 x; };\nstruct a *anchor_a;',
+    message: /^anchor_a must point at enum a$/,
   },
   {
     name: 'an anchor of another name',

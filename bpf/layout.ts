@@ -54,7 +54,7 @@ function printStruct(struct: Struct, structs: Schema['structs']): string {
 function printCodec(name: string, type: Type, structs: Schema['structs']): string {
   return `export const ${camel(name)}: Codec<${typeOf(type, structs)}> = {
   size: ${type.size},
-  encode(value) {
+  encode(${type.kind === 'nothing' ? '' : 'value'}) {
 ${put(type, 0, 'value', name, structs)
   .map((line) => `    ${line};\n`)
   .join('')}    return written(${type.size});
@@ -69,6 +69,7 @@ ${put(type, 0, 'value', name, structs)
 
 /** The statements that write `path` at `at`. `field` is its name in errors. */
 function put(type: Type, at: number, path: string, field: string, structs: Schema['structs']): string[] {
+  if (type.kind === 'nothing') return [];
   if (type.kind === 'scalar') return [`put${pascal(type.name)}(${at}, ${path}, '${field}')`];
   if (type.kind === 'words') return [`putHex(${at}, ${type.size}, ${path}, '${field}')`];
   if (type.kind === 'text') return [`putText(${at}, ${type.size}, ${path}, '${field}')`];
@@ -84,6 +85,7 @@ function put(type: Type, at: number, path: string, field: string, structs: Schem
 
 /** The expression that reads what stands at `at`. */
 function get(type: Type, at: number, structs: Schema['structs'], indent: string): string {
+  if (type.kind === 'nothing') return 'null';
   if (type.kind === 'scalar') return `get${pascal(type.name)}(${at})`;
   if (type.kind === 'words') return `hex.slice(${2 * at}, ${2 * (at + type.size)})`;
   if (type.kind === 'text') return `getText(${at}, ${type.size})`;
@@ -144,6 +146,7 @@ function* describe({ structs, maps, enums, config }: Schema): Generator<string> 
 }
 
 function describeType(type: Type, structs: Schema['structs']): string {
+  if (type.kind === 'nothing') return type.kind;
   if (type.kind === 'text') return `char[${type.size}]`;
   if (type.kind === 'words') return `${type.name}[${type.size} bytes]`;
   if (type.kind === 'scalar') return type.name;
@@ -154,6 +157,7 @@ function describeType(type: Type, structs: Schema['structs']): string {
 }
 
 function typeOf(type: Type, structs: Schema['structs']): string {
+  if (type.kind === 'nothing') return 'null';
   if (type.kind === 'scalar') return type.name === 'u64' ? 'bigint' : 'number';
   if (type.kind !== 'struct') return 'string';
   const only = onlyMember(structOf(type.name, structs));
@@ -173,6 +177,7 @@ function structOf(name: string, structs: Schema['structs']): Struct {
 
 function nameOf(type: Type): string {
   if (type.kind === 'struct' || type.kind === 'scalar') return type.name;
+  if (type.kind === 'nothing') return type.kind;
   throw new Error('a key or value of a map must be a struct or a number');
 }
 

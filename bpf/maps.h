@@ -171,3 +171,17 @@ struct {
 	__type(key, struct counter_key);
 	__type(value, struct counter);
 } counters SEC(".maps");
+
+/* Bytes. Its records are those of the struct that the anchor of its name points at. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} events SEC(".maps");
+const struct event *anchor_events __attribute__((unused));
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct trace_filter);
+} trace_filter SEC(".maps");

@@ -213,17 +213,20 @@ PURE bool begin_answer(struct __sk_buff *skb, const struct packet *packet, __u32
 {
 	bool answerable = is_answerable(skb, packet), limited = answerable && !may_reject();
 
-	count(service_port, limited ? REASON_REJECT_LIMIT : reason);
+	if (limited)
+		reason = REASON_REJECT_LIMIT;
+	use(tell(&packet->tuple, NULL, service_port, reason));
+	count(service_port, reason);
 	return answerable && !limited;
 }
 
 /* Nobody answers, and the client is told. Counts `reason`. */
 __noinline int reject(struct __sk_buff *skb, const struct packet *packet, __u32 service_port, __u32 reason)
 {
-	if (!packet || (is_tcp(packet) && packet->tcp_flags & TCP_FLAG_RST_BIT)) {
-		count(service_port, reason);
+	if (!packet)
 		return TC_ACT_SHOT;
-	}
+	if (is_tcp(packet) && packet->tcp_flags & TCP_FLAG_RST_BIT)
+		return drop(&packet->tuple, service_port, reason);
 	if (!begin_answer(skb, packet, service_port, reason))
 		return TC_ACT_SHOT;
 	if (is_tcp(packet))

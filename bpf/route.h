@@ -225,7 +225,7 @@ PURE int leave(struct __sk_buff *skb, const struct packet *packet, struct route 
 {
 	/* the kernel frees in silence what has no room for a link header */
 	if (decrement_hop_limit(skb, packet) || (!packet->l3 && bpf_skb_change_head(skb, ETH_HLEN, 0)))
-		return drop(service_port, REASON_DROP_MALFORMED);
+		return drop(&packet->tuple, service_port, REASON_DROP_MALFORMED);
 	return bpf_redirect_neigh(route->ifindex, &route->next_hop, sizeof(route->next_hop), 0);
 }
 
@@ -251,10 +251,10 @@ __noinline int forward(struct __sk_buff *skb, const struct packet *packet, const
 		*mtu = route.mtu;
 		return TOO_BIG;
 	default:
-		return drop(flow->service_port, REASON_DROP_NO_ROUTE);
+		return drop(&packet->tuple, flow->service_port, REASON_DROP_NO_ROUTE);
 	}
 	if (rewrite(skb, packet, flow))
-		return drop(flow->service_port, REASON_DROP_MALFORMED);
+		return drop(&packet->tuple, flow->service_port, REASON_DROP_MALFORMED);
 	return leave(skb, packet, &route, flow->service_port);
 }
 
@@ -266,6 +266,6 @@ __noinline int forward_error(struct __sk_buff *skb, const struct packet *packet,
 	if (!packet || !flow)
 		return TC_ACT_SHOT;
 	if (hop_limit(skb, packet) <= 1 || route_find(skb, packet, &flow->destination, 0, &route) != WAY_OUT)
-		return drop(flow->service_port, REASON_DROP_NO_ROUTE);
+		return drop(&packet->tuple, flow->service_port, REASON_DROP_NO_ROUTE);
 	return leave(skb, packet, &route, flow->service_port);
 }

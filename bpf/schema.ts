@@ -1,7 +1,11 @@
 import type { Btf, BtfMember, BtfType } from './btf.ts';
 
-/** A type as it may stand in types.h. `words` are raw bytes: hex in TypeScript, whatever their width. */
+/**
+ * A type as it may stand in types.h. `words` are raw bytes: hex in TypeScript, whatever their width. `nothing` is the key
+ * of a ring.
+ */
 export type Type =
+  | { readonly kind: 'nothing'; readonly size: 0 }
   | { readonly kind: 'scalar'; readonly name: Scalar; readonly size: number }
   | { readonly kind: 'words'; readonly name: Scalar; readonly size: number }
   | { readonly kind: 'text'; readonly size: number }
@@ -54,7 +58,7 @@ const scalars: Readonly<Record<string, { name: Scalar; size: number }>> = {
   __be32: { name: 'be32', size: 4 },
 };
 
-/** Map types with rows of a fixed key and value, by BPF_MAP_TYPE_ number. */
+/** Map types with rows of a fixed key and value, and rings of records, by BPF_MAP_TYPE_ number. */
 const mapTypes: Readonly<Record<number, string>> = {
   1: 'hash',
   2: 'array',
@@ -63,13 +67,14 @@ const mapTypes: Readonly<Record<number, string>> = {
   9: 'lru_hash',
   10: 'lru_percpu_hash',
   11: 'lpm_trie',
+  27: 'ringbuf',
 };
 
 const anchor = 'anchor_';
 
 /**
- * The structs that maps and `config` reach, the maps, and the enums that an `anchor_...` variable points at. Throws,
- * naming the field, on what has no one meaning in TypeScript: unions, bitfields, pointers, enums as fields (their size
+ * The structs that maps and `config` reach, the maps, and the enums that an `anchor_...` variable points at; at the
+ * struct of a ring's records points one with the ring's name. Throws, naming the field, on what has no one meaning in TypeScript: unions, bitfields, pointers, enums as fields (their size
  * is the compiler's choice), plain C types, holes.
  */
 export function readSchema(btf: Btf): Schema {
@@ -86,6 +91,7 @@ export function readSchema(btf: Btf): Schema {
       }
     if (type.kind === 'datasec' && type.name === '.rodata') config = readConfig(btf, type.variables, structs);
     if (type.kind === 'var' && type.name.startsWith(anchor)) {
+      if (isRing(btf, type.name.slice(anchor.length))) continue;
       const found = readEnum(btf, type.name, type.type);
       enums.set(found.name, found);
     }
@@ -211,6 +217,10 @@ function readMap(btf: Btf, id: number, structs: Map<string, Struct>): MapSchema 
   }
   const type = mapTypes[numbers.type ?? 0];
   if (type === undefined) throw new Error(`${where}: maps of type ${numbers.type} are not known here`);
+  if (type === 'ringbuf') {
+    types.key ??= { kind: 'nothing', size: 0 };
+    types.value ??= readRecord(btf, variable.name, structs);
+  }
   const { key, value } = types;
   if (key === undefined || value === undefined)
     throw new Error(`${where} needs __type(key, ...) and __type(value, ...)`);
@@ -223,9 +233,30 @@ function readConfig(btf: Btf, variables: readonly number[], structs: Map<string,
   return variable?.kind === 'var' ? readType(btf, 'config', variable.type, structs) : undefined;
 }
 
-function readEnum(btf: Btf, variable: string, id: number): Enum {
+/** What a ring's anchor points at. */
+function readRecord(btf: Btf, ring: string, structs: Map<string, Struct>): Type {
+  const variable = btf.types.find((type) => type.kind === 'var' && type.name === `${anchor}${ring}`);
+  const type = variable?.kind === 'var' ? pointedAt(btf, variable.type) : undefined;
+  if (type?.kind !== 'struct')
+    throw new Error(`ring ${ring} needs a variable ${anchor}${ring} that points at a struct`);
+  return readStruct(btf, type, structs);
+}
+
+/** Is there a map of this name whose anchor readRecord() reads? */
+function isRing(btf: Btf, name: string): boolean {
+  const section = btf.types.find((type) => type.kind === 'datasec' && type.name === '.maps');
+  const ids = section?.kind === 'datasec' ? section.variables : [];
+  return ids.some((id) => at(btf, id).name === name);
+}
+
+function pointedAt(btf: Btf, id: number): BtfType {
   let type = at(btf, id);
   while (type.kind === 'ptr' || type.kind === 'const' || type.kind === 'volatile') type = at(btf, type.type);
+  return type;
+}
+
+function readEnum(btf: Btf, variable: string, id: number): Enum {
+  const type = pointedAt(btf, id);
   if (type.kind !== 'enum' || type.name !== variable.slice(anchor.length))
     throw new Error(`${variable} must point at enum ${variable.slice(anchor.length)}`);
   const names = new Map<number, string>();

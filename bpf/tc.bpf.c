@@ -29,8 +29,9 @@ PURE int send_on(struct __sk_buff *skb, const struct packet *packet, const struc
 {
 	if (flow->flags & FLOW_HAIRPIN)
 		return turn_around(skb, packet);
-	return set_destination_mac(skb, flow->next_hop) ? drop(flow->service_port, REASON_DROP_MALFORMED)
-							: TC_ACT_UNSPEC;
+	return set_destination_mac(skb, flow->next_hop)
+		   ? drop(&packet->tuple, flow->service_port, REASON_DROP_MALFORMED)
+		   : TC_ACT_UNSPEC;
 }
 
 /* Rewrites a packet of a flow and sends it on its way. */
@@ -39,7 +40,7 @@ __noinline int translate(struct __sk_buff *skb, const struct packet *packet, con
 	if (!packet || !flow)
 		return TC_ACT_SHOT;
 	if (rewrite(skb, packet, flow))
-		return drop(flow->service_port, REASON_DROP_MALFORMED);
+		return drop(&packet->tuple, flow->service_port, REASON_DROP_MALFORMED);
 	return send_on(skb, packet, flow);
 }
 
@@ -52,14 +53,14 @@ PURE int begin(struct __sk_buff *skb, const struct packet *packet, struct flow *
 	if (!reason)
 		return TC_ACT_UNSPEC;
 	if (is_drop(reason))
-		return drop(flow->service_port, reason);
+		return drop(&packet->tuple, flow->service_port, reason);
 	if (!is_connected(reason))
 		return reject(skb, packet, flow->service_port, reason);
 	if (!remembered)
 		refusal = flow_remember(&packet->tuple, flow);
 	if (refusal)
-		return drop(flow->service_port, refusal);
-	count(flow->service_port, reason);
+		return drop(&packet->tuple, flow->service_port, refusal);
+	connected(&packet->tuple, flow, reason);
 	return translate(skb, packet, flow);
 }
 
@@ -94,14 +95,14 @@ __noinline int odd_at_pod(struct __sk_buff *skb, struct packet *packet, struct f
 		case ERROR_TRANSLATED:
 			return send_on(skb, packet, flow);
 		case ERROR_DAMAGED:
-			return drop(flow->service_port, REASON_DROP_MALFORMED);
+			return drop(&packet->tuple, flow->service_port, REASON_DROP_MALFORMED);
 		}
 		break;
 	case ODD_UNKNOWN_PIECE:
 		/* all UDP to a Service is ours; TCP may be kube-proxy's, and to_wire is where that is known */
 		if (packet->tuple.hook == HOOK_FROM_POD && !is_tcp(packet) &&
 		    address_find(&packet->tuple.destination, &frontend) == FOUND)
-			return drop(frontend.service_port, REASON_DROP_FRAGMENT_UNKNOWN);
+			return drop(&packet->tuple, frontend.service_port, REASON_DROP_FRAGMENT_UNKNOWN);
 	}
 	return TC_ACT_UNSPEC;
 }

@@ -138,6 +138,7 @@ enum hook {
 	HOOK_TO_POD = 2,
 	HOOK_FROM_WIRE = 3,
 	HOOK_TO_WIRE = 4,
+	HOOK_SOCKET = 5, /* a call of a process: only in events, no flow row has it */
 };
 
 struct flow_key {
@@ -241,7 +242,7 @@ struct socket_peer {
 
 /*
  * What was done with a connection or a packet, and why: the key of `counters` beside the service port. The
- * names without REASON_, in lower case, are what dump, metrics and explain show.
+ * names without REASON_, in lower case, are what dump, metrics, trace and explain show.
  */
 enum reason {
 	REASON_CONNECTED_SOCKET = 1, /* a backend was chosen in a socket hook */
@@ -269,6 +270,12 @@ enum reason {
 	    40,			   /* a later piece of something to a service address whose first one we did not see */
 	REASON_DROP_NO_ROUTE = 41, /* the node knows no way to the backend, or may not forward */
 	REASON_DROP_NO_SOURCE_ADDRESS = 42, /* the way to the backend has no address that replies could come to */
+	/* how a flow ended: told, not counted */
+	REASON_ENDED_FIN = 64,	    /* both sides closed the connection */
+	REASON_ENDED_RESET = 65,    /* one of them broke it off */
+	REASON_ENDED_IDLE = 66,	    /* nothing came for too long; it shows when its addresses are wanted again */
+	REASON_ENDED_REPLACED = 67, /* its client began anew, or its backend is gone */
+	REASON_EVENT_LOST = 80,	    /* of events: whoever listens did not keep up */
 };
 
 struct counter_key {
@@ -278,6 +285,42 @@ struct counter_key {
 
 struct counter {
 	__u64 packets;
+};
+
+/* ---- what is told as it happens ---- */
+
+enum event_kind {
+	EVENT_MADE = 1 << 0,  /* a flow, or a socket's backend was chosen */
+	EVENT_ENDED = 1 << 1, /* a flow */
+	EVENT_REFUSED = 1 << 2,
+	EVENT_DROPPED = 1 << 3,
+};
+
+struct event {
+	__u64 time; /* nanoseconds of CLOCK_MONOTONIC */
+	/* Of a flow that of its client's packet, with the hook where this was seen. A process has no source yet. */
+	struct flow_key asked;
+	/* what the packet becomes; all zero: nothing */
+	struct address source;
+	struct address destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u32 service_port;
+	__u16 kind;    /* enum event_kind */
+	__u16 reason;  /* enum reason */
+	__u32 process; /* 0: it was a packet */
+	char command[16];
+};
+
+/* Which events somebody wants to be told: one slot, all zero while nobody does. */
+struct trace_filter {
+	char namespace[64]; /* both empty: whatever Service, or none */
+	char service[64];
+	struct address address; /* on either side, asked or given; all zero: any */
+	__u32 kinds;		/* enum event_kind */
+	__u32 reason;		/* 0: any */
+	__u32 until;		/* seconds since boot: who listens says again and again that it still does */
+	__u32 zero;
 };
 
 #pragma clang diagnostic pop

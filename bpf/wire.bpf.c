@@ -20,7 +20,8 @@ __noinline int translate(struct __sk_buff *skb, const struct packet *packet, con
 {
 	if (!packet || !flow)
 		return TC_ACT_SHOT;
-	return rewrite(skb, packet, flow) ? drop(flow->service_port, REASON_DROP_MALFORMED) : TC_ACT_UNSPEC;
+	return rewrite(skb, packet, flow) ? drop(&packet->tuple, flow->service_port, REASON_DROP_MALFORMED)
+					  : TC_ACT_UNSPEC;
 }
 
 /* The same for one that goes past it. */
@@ -47,7 +48,7 @@ __noinline int odd_at_wire(struct __sk_buff *skb, struct packet *packet, struct 
 		case ERROR_TRANSLATED:
 			return flow->flags & FLOW_MASQUERADE ? forward_error(skb, packet, flow) : TC_ACT_UNSPEC;
 		case ERROR_DAMAGED:
-			return drop(flow->service_port, REASON_DROP_MALFORMED);
+			return drop(&packet->tuple, flow->service_port, REASON_DROP_MALFORMED);
 		}
 	}
 	return TC_ACT_UNSPEC;
@@ -84,7 +85,7 @@ static __noinline int begin(struct __sk_buff *skb, const struct packet *packet, 
 	if (!reason)
 		return TC_ACT_UNSPEC;
 	if (is_drop(reason))
-		return drop(flow->service_port, reason);
+		return drop(&packet->tuple, flow->service_port, reason);
 	if (!is_connected(reason))
 		return reject(skb, packet, flow->service_port, reason);
 	if (reason == REASON_CONNECTED_WIRE)
@@ -93,10 +94,8 @@ static __noinline int begin(struct __sk_buff *skb, const struct packet *packet, 
 		refusal = flow->flags & FLOW_MASQUERADE ? masquerade_remember(skb, &packet->tuple, flow)
 							: flow_remember(&packet->tuple, flow);
 	if (refusal)
-		return drop(flow->service_port, refusal);
-	count(flow->service_port, reason);
-	if (reason == REASON_CONNECTED_WIRE && flow->source_port != packet->tuple.source_port)
-		count(flow->service_port, REASON_CONNECTED_MOVED);
+		return drop(&packet->tuple, flow->service_port, refusal);
+	connected(&packet->tuple, flow, reason);
 	return GOES_ON;
 }
 
@@ -177,18 +176,18 @@ __noinline int guard(struct __sk_buff *skb, const struct packet *packet)
 	switch (unserved(packet, &frontend)) {
 	case FOUND:
 		if (packet->piece == LATER_PIECE)
-			return drop(frontend.service_port, REASON_DROP_FRAGMENT_UNKNOWN);
+			return drop(&packet->tuple, frontend.service_port, REASON_DROP_FRAGMENT_UNKNOWN);
 		if (!is_in_source_ranges(&frontend, &packet->tuple.source))
-			return drop(frontend.service_port, REASON_DROP_SOURCE_RANGE);
+			return drop(&packet->tuple, frontend.service_port, REASON_DROP_SOURCE_RANGE);
 		if (is_tcp(packet) && !(packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_RST_BIT)))
 			return reject(skb, packet, frontend.service_port, REASON_REJECT_NO_FLOW);
-		return drop(frontend.service_port, REASON_DROP_UNTRANSLATED);
+		return drop(&packet->tuple, frontend.service_port, REASON_DROP_UNTRANSLATED);
 	case UNSTABLE:
-		return drop(0, REASON_DROP_UNSTABLE_ROW);
+		return drop(&packet->tuple, 0, REASON_DROP_UNSTABLE_ROW);
 	}
 	cidr.address = packet->tuple.destination;
 	if (bpf_map_lookup_elem(&service_cidrs, &cidr))
-		return drop(0, REASON_DROP_UNALLOCATED);
+		return drop(&packet->tuple, 0, REASON_DROP_UNALLOCATED);
 	return TC_ACT_UNSPEC;
 }
 
@@ -218,11 +217,11 @@ __noinline int begin_direct(const struct packet *packet, struct flow *flow)
 	if (!reason)
 		return TC_ACT_UNSPEC;
 	if (is_drop(reason))
-		return drop(0, reason);
+		return drop(&packet->tuple, 0, reason);
 	refusal = flow_remember(&key, &new);
 	if (refusal)
-		return drop(0, refusal);
-	count(0, reason);
+		return drop(&packet->tuple, 0, refusal);
+	connected(&key, &new, reason);
 	*flow = new;
 	return GOES_ON;
 }

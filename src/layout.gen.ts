@@ -3,6 +3,17 @@ import { getBe16, getBe32, getText, getU16, getU32, getU64, getU8, putBe16, putB
 
 export type { Codec, MapLayout };
 
+export const nothing: Codec<null> = {
+  size: 0,
+  encode() {
+    return written(0);
+  },
+  decode(hex) {
+    read(hex, 0, 'nothing');
+    return null;
+  },
+};
+
 export const u32: Codec<number> = {
   size: 4,
   encode(value) {
@@ -188,6 +199,68 @@ export const counterKey: Codec<CounterKey> = {
     return {
       servicePort: getU32(0),
       reason: getU32(4),
+    };
+  },
+};
+
+export interface Event {
+  readonly time: bigint;
+  readonly asked: FlowKey;
+  readonly source: string;
+  readonly destination: string;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  readonly servicePort: number;
+  readonly kind: number;
+  readonly reason: number;
+  readonly process: number;
+  readonly command: string;
+}
+
+export const event: Codec<Event> = {
+  size: 112,
+  encode(value) {
+    putU64(0, value.time, 'event.time');
+    putHex(8, 16, value.asked.source, 'event.asked.source');
+    putHex(24, 16, value.asked.destination, 'event.asked.destination');
+    putBe16(40, value.asked.sourcePort, 'event.asked.source_port');
+    putBe16(42, value.asked.destinationPort, 'event.asked.destination_port');
+    putU8(44, value.asked.protocol, 'event.asked.protocol');
+    putU8(45, value.asked.hook, 'event.asked.hook');
+    putU16(46, value.asked.device, 'event.asked.device');
+    putHex(48, 16, value.source, 'event.source');
+    putHex(64, 16, value.destination, 'event.destination');
+    putBe16(80, value.sourcePort, 'event.source_port');
+    putBe16(82, value.destinationPort, 'event.destination_port');
+    putU32(84, value.servicePort, 'event.service_port');
+    putU16(88, value.kind, 'event.kind');
+    putU16(90, value.reason, 'event.reason');
+    putU32(92, value.process, 'event.process');
+    putText(96, 16, value.command, 'event.command');
+    return written(112);
+  },
+  decode(hex) {
+    read(hex, 112, 'event');
+    return {
+      time: getU64(0),
+      asked: {
+        source: hex.slice(16, 48),
+        destination: hex.slice(48, 80),
+        sourcePort: getBe16(40),
+        destinationPort: getBe16(42),
+        protocol: getU8(44),
+        hook: getU8(45),
+        device: getU16(46),
+      },
+      source: hex.slice(96, 128),
+      destination: hex.slice(128, 160),
+      sourcePort: getBe16(80),
+      destinationPort: getBe16(82),
+      servicePort: getU32(84),
+      kind: getU16(88),
+      reason: getU16(90),
+      process: getU32(92),
+      command: getText(96, 16),
     };
   },
 };
@@ -628,6 +701,40 @@ export const switches: Codec<Switches> = {
   },
 };
 
+export interface TraceFilter {
+  readonly namespace: string;
+  readonly service: string;
+  readonly address: string;
+  readonly kinds: number;
+  readonly reason: number;
+  readonly until: number;
+}
+
+export const traceFilter: Codec<TraceFilter> = {
+  size: 160,
+  encode(value) {
+    putText(0, 64, value.namespace, 'trace_filter.namespace');
+    putText(64, 64, value.service, 'trace_filter.service');
+    putHex(128, 16, value.address, 'trace_filter.address');
+    putU32(144, value.kinds, 'trace_filter.kinds');
+    putU32(148, value.reason, 'trace_filter.reason');
+    putU32(152, value.until, 'trace_filter.until');
+    putZeros(156, 4);
+    return written(160);
+  },
+  decode(hex) {
+    read(hex, 160, 'trace_filter');
+    return {
+      namespace: getText(0, 64),
+      service: getText(64, 64),
+      address: hex.slice(256, 288),
+      kinds: getU32(144),
+      reason: getU32(148),
+      until: getU32(152),
+    };
+  },
+};
+
 export interface Wire {
   readonly ipv4: string;
   readonly ipv6: string;
@@ -648,6 +755,25 @@ export const wire: Codec<Wire> = {
     };
   },
 };
+
+export const eventKind = {
+  made: 1,
+  ended: 2,
+  refused: 4,
+  dropped: 8,
+} as const;
+
+const eventKindNames: Readonly<Record<number, string>> = {
+  [1]: 'made',
+  [2]: 'ended',
+  [4]: 'refused',
+  [8]: 'dropped',
+};
+
+/** 'unknown_N' for a number that is not in enum event_kind. */
+export function eventKindName(value: number): string {
+  return eventKindNames[value] ?? `unknown_${value}`;
+}
 
 export const flowFlag = {
   reply: 1,
@@ -715,6 +841,7 @@ export const hook = {
   to_pod: 2,
   from_wire: 3,
   to_wire: 4,
+  socket: 5,
 } as const;
 
 const hookNames: Readonly<Record<number, string>> = {
@@ -722,6 +849,7 @@ const hookNames: Readonly<Record<number, string>> = {
   [2]: 'to_pod',
   [3]: 'from_wire',
   [4]: 'to_wire',
+  [5]: 'socket',
 };
 
 /** 'unknown_N' for a number that is not in enum hook. */
@@ -766,6 +894,11 @@ export const reason = {
   drop_fragment_unknown: 40,
   drop_no_route: 41,
   drop_no_source_address: 42,
+  ended_fin: 64,
+  ended_reset: 65,
+  ended_idle: 66,
+  ended_replaced: 67,
+  event_lost: 80,
 } as const;
 
 const reasonNames: Readonly<Record<number, string>> = {
@@ -792,6 +925,11 @@ const reasonNames: Readonly<Record<number, string>> = {
   [40]: 'drop_fragment_unknown',
   [41]: 'drop_no_route',
   [42]: 'drop_no_source_address',
+  [64]: 'ended_fin',
+  [65]: 'ended_reset',
+  [66]: 'ended_idle',
+  [67]: 'ended_replaced',
+  [80]: 'event_lost',
 };
 
 /** 'unknown_N' for a number that is not in enum reason. */
@@ -804,6 +942,7 @@ export const maps: {
   readonly affinity_before: MapLayout<AffinityKey, Affinity>;
   readonly backends: MapLayout<number, Backend>;
   readonly counters: MapLayout<CounterKey, bigint>;
+  readonly events: MapLayout<null, Event>;
   readonly flow_hints: MapLayout<number, number>;
   readonly flows: MapLayout<FlowKey, Flow>;
   readonly flows_before: MapLayout<FlowKey, Flow>;
@@ -820,6 +959,7 @@ export const maps: {
   readonly socket_reverse_before: MapLayout<SocketKey, SocketPeer>;
   readonly source_ranges: MapLayout<SourceRangeKey, number>;
   readonly switches: MapLayout<number, Switches>;
+  readonly trace_filter: MapLayout<number, TraceFilter>;
   readonly udp_choices: MapLayout<SocketKey, SocketPeer>;
   readonly udp_choices_before: MapLayout<SocketKey, SocketPeer>;
   readonly wires: MapLayout<number, Wire>;
@@ -863,6 +1003,16 @@ export const maps: {
     layout: '375b0a41',
     key: counterKey,
     value: counter,
+  },
+  events: {
+    type: 'ringbuf',
+    keySize: 0,
+    valueSize: 112,
+    maxEntries: 1048576,
+    flags: 0,
+    layout: '0e39dff4',
+    key: nothing,
+    value: event,
   },
   flow_hints: {
     type: 'array',
@@ -1024,6 +1174,16 @@ export const maps: {
     key: u32,
     value: switches,
   },
+  trace_filter: {
+    type: 'array',
+    keySize: 4,
+    valueSize: 160,
+    maxEntries: 1,
+    flags: 0,
+    layout: '12103dbb',
+    key: u32,
+    value: traceFilter,
+  },
   udp_choices: {
     type: 'lru_hash',
     keySize: 32,
@@ -1057,4 +1217,4 @@ export const maps: {
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = '92f86796';
+export const layoutHash = '8ee8a7fa';

@@ -61,9 +61,12 @@ export function parseDevices(texts: readonly string[]): Map<string, Role> {
   );
 }
 
+/** Maps whose size is part of what the programs are. */
+const ofOneSize: ReadonlySet<string> = new Set(['switches', 'flow_hints', 'events', 'trace_filter']);
+
 /** `--map-size MAP=ROWS` */
 export function parseSizes(texts: readonly string[]): Partial<Sizes> {
-  const names = [...tableNames, ...stateNames].filter((name) => name !== 'switches' && name !== 'flow_hints');
+  const names = [...tableNames, ...stateNames].filter((name) => !ofOneSize.has(name));
   const sizes: Record<string, number> = {};
   for (const [name, value] of parsePairs('--map-size', texts)) {
     if (!names.includes(name as (typeof names)[number])) {

@@ -101,12 +101,16 @@ async function loadPrograms(
 
 /** Loads the programs on small maps of their own and lets them go: a BpfError tells what the verifier has against them. */
 export async function tryPrograms({ objects, config }: Omit<Recipe, 'sizes'>): Promise<void> {
-  const small = Object.fromEntries(
-    sharedNames.map((name) => [name, { maxEntries: Math.min(64, layouts[name].maxEntries) }]),
-  );
+  const small = Object.fromEntries(sharedNames.map((name) => [name, { maxEntries: smallest(name) }]));
   using object = await loadObject(objects.tc, { name: 'maps', maps: small, programs: [] });
   const maps = pick(sharedNames, object.maps);
   for (const one of await loadPrograms(objects, config, maps)) one.close();
+}
+
+/** A ring is whole pages, and theirs is a power of two. */
+function smallest(name: (typeof sharedNames)[number]): number {
+  const { type, maxEntries } = layouts[name];
+  return Math.min(type === 'ringbuf' ? 65_536 : 64, maxEntries);
 }
 
 type Pinnable = Pick<Generation, 'tables' | 'state' | 'programs'>;

@@ -9,13 +9,15 @@ export const stateNames = [
   'udp_choices',
   'socket_reverse',
   'counters',
+  'events',
+  'trace_filter',
 ] as const;
 export type StateName = (typeof stateNames)[number];
 
 /** Those whose rows programs also find in the maps of the generation before: see bpf/state.h. */
 export const inheritedNames = ['flows', 'half_open', 'affinity', 'udp_choices', 'socket_reverse'] as const;
 
-/** How many rows each map holds at most. */
+/** How many rows each map holds at most; of `events` the bytes. */
 export type Sizes = Readonly<Record<TableName | StateName, number>>;
 
 /** A map is doubled no further than this: 2^26 rows of `backends` are 1.5 GB. */

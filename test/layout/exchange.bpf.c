@@ -192,6 +192,58 @@ EXCHANGE(flow_hints, struct number, SLOT_5, struct flow_hint, FLOW_HINT)
 #define COUNTER(X) X(packets, 0x0182838485868788)
 EXCHANGE(counters, struct counter_key, COUNTER_KEY, struct counter, COUNTER)
 
+#define TRACE_FILTER(X)                                                                                                \
+	X(namespace[0], 'k')                                                                                           \
+	X(namespace[1], '8')                                                                                           \
+	X(namespace[2], 0)                                                                                             \
+	X(service[0], 'd')                                                                                             \
+	X(service[1], 'n')                                                                                             \
+	X(service[2], 's')                                                                                             \
+	X(service[3], 0)                                                                                               \
+	IPV4(X, address)                                                                                               \
+	X(kinds, EVENT_ENDED | EVENT_DROPPED)                                                                          \
+	X(reason, REASON_DROP_UNTRANSLATED)                                                                            \
+	X(until, 0x61626364)                                                                                           \
+	X(zero, 0)
+EXCHANGE(trace_filter, struct number, SLOT_0, struct trace_filter, TRACE_FILTER)
+
+#define ASSIGN(field, expected) event->field = expected;
+#define ASKED(X)                                                                                                       \
+	IPV6(X, asked.source)                                                                                          \
+	IPV4(X, asked.destination)                                                                                     \
+	X(asked.source_port, bpf_htons(0x8182))                                                                        \
+	X(asked.destination_port, bpf_htons(443))                                                                      \
+	X(asked.protocol, 6)                                                                                           \
+	X(asked.hook, HOOK_TO_WIRE)                                                                                    \
+	X(asked.device, 0xa1b2)
+#define EVENT(X)                                                                                                       \
+	X(time, 0x0182838485868788)                                                                                    \
+	ASKED(X)                                                                                                       \
+	IPV4(X, source)                                                                                                \
+	IPV6(X, destination)                                                                                           \
+	X(source_port, bpf_htons(0x9192))                                                                              \
+	X(destination_port, bpf_htons(8443))                                                                           \
+	X(service_port, 0x41424344)                                                                                    \
+	X(kind, EVENT_DROPPED)                                                                                         \
+	X(reason, REASON_DROP_UNTRANSLATED)                                                                            \
+	X(process, 0x51525354)                                                                                         \
+	X(command[0], 'n')                                                                                             \
+	X(command[1], 'c')                                                                                             \
+	X(command[2], 0)
+
+/* A ring has no key, and only programs write to it. */
+SEC("tc")
+int write_events(struct __sk_buff *skb)
+{
+	struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+
+	if (!event)
+		return NO_ROW;
+	EVENT(ASSIGN)
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
 #define CONFIG(X)                                                                                                      \
 	X(host_netns_cookie, 0x8182838485868788)                                                                       \
 	X(tcp_established_seconds, 0x11121314)                                                                         \

@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { arch, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { type BpfMap, type BpfObject, loadObject } from 'libbpf-ts';
+import { type BpfMap, type BpfObject, loadObject, RingBuffer } from 'libbpf-ts';
 import { rodataWith } from '../../src/kernel/elf.ts';
 import {
   type Affinity,
@@ -18,6 +18,8 @@ import {
   type Config,
   type CounterKey,
   config,
+  type Event,
+  eventKind,
   type Flow,
   type FlowKey,
   type Fragment,
@@ -38,6 +40,7 @@ import {
   type SocketPeer,
   type SourceRangeKey,
   type Switches,
+  type TraceFilter,
   type Wire,
 } from '../../src/layout.gen.ts';
 
@@ -139,6 +142,33 @@ const rows: { [Name in keyof typeof maps]: Row<(typeof maps)[Name]> } = {
     key: { servicePort: 0x41424344, reason: reason.drop_untranslated } satisfies CounterKey,
     value: 0x0182838485868788n,
   },
+  events: {
+    key: null,
+    value: {
+      time: 0x0182838485868788n,
+      asked: flowKey,
+      source: ipv4,
+      destination: ipv6,
+      sourcePort: 0x9192,
+      destinationPort: 8443,
+      servicePort: 0x41424344,
+      kind: eventKind.dropped,
+      reason: reason.drop_untranslated,
+      process: 0x51525354,
+      command: 'nc',
+    } satisfies Event,
+  },
+  trace_filter: {
+    key: 0,
+    value: {
+      namespace: 'k8',
+      service: 'dns',
+      address: ipv4,
+      kinds: eventKind.ended | eventKind.dropped,
+      reason: reason.drop_untranslated,
+      until: 0x61626364,
+    } satisfies TraceFilter,
+  },
 };
 
 const settings: Config = {
@@ -161,12 +191,10 @@ interface Exchange {
   readonly value: unknown;
 }
 
-const exchanges: Exchange[] = Object.entries(rows).map(([name, { key, value }]) => ({
-  name,
-  map: maps[name as keyof typeof maps] as MapLayout<unknown, unknown>,
-  key,
-  value,
-}));
+const exchanges: Exchange[] = Object.entries(rows).flatMap(([name, row]) => {
+  const map = maps[name as keyof typeof maps] as MapLayout<unknown, unknown>;
+  return map.type === 'ringbuf' ? [] : { name, map, ...row };
+});
 
 const folder = mkdtempSync(join(tmpdir(), 'exchange-'));
 test.after.always(() => rmSync(folder, { recursive: true }));
@@ -258,9 +286,22 @@ for (const { name, map, key, value } of exchanges) {
   });
 }
 
+test('events: TypeScript reads what a program told', async (t) => {
+  using object = await load();
+  const told = new Promise<Uint8Array>((resolve) => {
+    const ring = new RingBuffer(mapOf(object, 'events'), (record) => {
+      ring.close();
+      resolve(record);
+    });
+  });
+  t.is(run(object, 'write_events'), 0);
+  t.deepEqual(maps.events.value.decode(Buffer.from(await told).toString('hex')), rows.events.value);
+});
+
 /** Bytes of char arrays: the program looks at some of them only. */
 function textOf(codec: Codec<unknown>): Set<number> {
-  return codec === (maps.names.value as Codec<unknown>) ? new Set(Array(192).keys()) : new Set();
+  if (codec === (maps.names.value as Codec<unknown>)) return new Set(Array(192).keys());
+  return new Set(codec === (maps.trace_filter.value as Codec<unknown>) ? Array(128).keys() : []);
 }
 
 test('config: TypeScript reads what the compiler wrote, and a program what TypeScript wrote', async (t) => {

@@ -69,12 +69,12 @@ export const programs: readonly Mutant[] = [
   ...faults('bpf/wire.bpf.c', 'bpf/wire.test.ts', [
     [
       'what nobody translated leaves the node',
-      'return drop(frontend.service_port, REASON_DROP_UNTRANSLATED);',
+      'return drop(&packet->tuple, frontend.service_port, REASON_DROP_UNTRANSLATED);',
       'return TC_ACT_UNSPEC;',
     ],
     [
       'an address that no Service has leaves the node',
-      'return drop(0, REASON_DROP_UNALLOCATED);',
+      'return drop(&packet->tuple, 0, REASON_DROP_UNALLOCATED);',
       'return TC_ACT_UNSPEC;',
     ],
   ]),
@@ -167,12 +167,12 @@ export const programs: readonly Mutant[] = [
     ],
     [
       'a port that is not the Service’s is let through',
-      'return refuse(frontend.service_port, REASON_REJECT_UNDEFINED_PORT);',
+      'return refuse(&call.frontend, frontend.service_port, REASON_REJECT_UNDEFINED_PORT);',
       'return ALLOW;',
     ],
     [
       'without an endpoint the caller waits',
-      'return refuse(frontend.service_port, REASON_REJECT_NO_ENDPOINT);',
+      'return refuse(&call.frontend, frontend.service_port, REASON_REJECT_NO_ENDPOINT);',
       'return ALLOW;',
     ],
     ['pods with tc are served by the socket, too', 'if (call->in_host || !node->pods_at_tc)', 'if (!node || call)'],

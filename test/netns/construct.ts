@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
+import * as beyond from './abroad.ts';
 import { cgroup2Mount } from './cgroup.ts';
 import { run } from './command.ts';
 import { dropInvalid, masqueradePods } from './firewall.ts';
@@ -23,6 +24,8 @@ export interface LabOptions {
   readonly masquerade?: boolean;
   /** false: no checksum or segmentation offload on any veth, so that captures show what a wire would. Default true. */
   readonly offloads?: boolean;
+  /** A client behind two routers, the first of which is `outside`; they know the Services' addresses by way of all nodes. Default false. */
+  readonly abroad?: boolean;
   /** How pods reach those of other nodes. Default 'routes'. */
   readonly underlay?: Underlay;
   /** In the names of what is made, for people: small letters and digits. Default 'lab'. */
@@ -32,6 +35,8 @@ export interface LabOptions {
 export interface Layout {
   readonly nodes: readonly Node[];
   readonly outside: Place;
+  /** Present if asked for. */
+  readonly abroad?: Place;
 }
 
 export async function buildLab(prefix: string, options: LabOptions): Promise<Layout> {
@@ -57,7 +62,27 @@ export async function buildLab(prefix: string, options: LabOptions): Promise<Lay
     inside(outside, { links: nodes.flatMap(topology.podRoutes) }),
     ...nodes.map((node) => connectNode(node, nodes, options)),
   ]);
-  return { nodes, outside };
+  return {
+    nodes,
+    outside,
+    ...(options.abroad === true && { abroad: await goAbroad(prefix, outside, nodes, options) }),
+  };
+}
+
+async function goAbroad(prefix: string, outside: Place, nodes: readonly Node[], options: LabOptions): Promise<Place> {
+  const router: Place = { name: 'router', netns: `${prefix}-router`, ip4: '10.99.0.2', ip6: 'fd00:99::2' };
+  const abroad: Place = { name: 'abroad', netns: `${prefix}-abroad`, ...beyond.abroadAddress };
+  const sysctls = { ...topology.commonSysctls(), ...beyond.routerSysctls() };
+  addNamespaces([router, abroad]);
+  await Promise.all([
+    inside(router, { before: sysctls }),
+    inside(abroad, { before: topology.commonSysctls() }),
+    inside(outside, { before: beyond.routerSysctls() }),
+  ]);
+  await inside(outside, { links: beyond.outsideLinks(router, nodes), quiet: quietPorts(options, ['inner']) });
+  await inside(router, { links: beyond.routerLinks(abroad), quiet: quietPorts(options, ['inner', 'outer']) });
+  await inside(abroad, { links: beyond.abroadLinks(abroad), quiet: quietPorts(options, ['eth0']) });
+  return abroad;
 }
 
 async function connectNode(node: Node, nodes: readonly Node[], options: LabOptions): Promise<void> {

@@ -18,6 +18,8 @@ export interface Lab extends AsyncDisposable {
   readonly nodes: readonly Node[];
   /** A machine on the nodes' network that belongs to no cluster. */
   readonly outside: Place;
+  /** A client behind two routers; throws in a lab without. */
+  readonly abroad: Place;
   /** Of all nodes, as they are now. */
   readonly pods: readonly Pod[];
   /** The node, the pod of that name; both throw for an unknown one. */
@@ -92,6 +94,10 @@ function face(
     prefix,
     nodes: layout.nodes,
     outside: layout.outside,
+    get abroad() {
+      if (layout.abroad === undefined) throw new RangeError('a lab without `abroad`');
+      return layout.abroad;
+    },
     get pods() {
       return pods();
     },

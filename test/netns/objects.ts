@@ -4,9 +4,17 @@ import type { Lab, Pod } from './lab.ts';
 export interface ServiceFacts {
   readonly name: string;
   readonly clusterIPs: readonly string[];
-  readonly ports?: readonly { name?: string; port: number; targetPort: number; protocol?: 'TCP' | 'UDP' }[];
+  readonly ports?: readonly {
+    name?: string;
+    port: number;
+    targetPort: number;
+    protocol?: 'TCP' | 'UDP';
+    nodePort?: number;
+  }[];
   /** Any other field of spec. */
   readonly spec?: Readonly<Record<string, unknown>>;
+  /** What a load balancer gave. */
+  readonly ingress?: readonly string[];
 }
 
 /** TCP and UDP, port 80 to 8080. */
@@ -20,7 +28,7 @@ export type Endpoint = Pick<Pod, 'ip4' | 'ip6' | 'node'>;
 
 /** A Service and the slices that make these pods its endpoints, one of each family that the Service has. */
 export function serviceObjects(facts: ServiceFacts, pods: readonly Endpoint[]): object[] {
-  const { name, clusterIPs, ports = bothProtocols, spec } = facts;
+  const { name, clusterIPs, ports = bothProtocols, spec, ingress } = facts;
   const metadata = { name, namespace: 'default' };
   const families = clusterIPs.map((address) => (address.includes(':') ? 'IPv6' : 'IPv4'));
   const service = {
@@ -28,6 +36,7 @@ export function serviceObjects(facts: ServiceFacts, pods: readonly Endpoint[]): 
     kind: 'Service',
     metadata,
     spec: { clusterIP: clusterIPs[0], clusterIPs, ipFamilies: families, ports, ...spec },
+    ...(ingress && { status: { loadBalancer: { ingress: ingress.map((ip) => ({ ip })) } } }),
   };
   return [service, ...families.map((family) => slice(name, family, ports, pods))];
 }
