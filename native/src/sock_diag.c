@@ -90,8 +90,8 @@ static napi_value result(napi_env env, struct task *task)
 	return make_bool(env, !((struct destruction *)task)->gone);
 }
 
-static bool get_end(napi_env env, napi_value address, napi_value port, int family, const char *what,
-			 __be32 *bytes, __be16 *number)
+static bool get_end(napi_env env, napi_value address, napi_value port, int family, const char *what, __be32 *bytes,
+		    __be16 *number)
 {
 	char text[INET6_ADDRSTRLEN];
 	uint32_t value;
@@ -123,9 +123,9 @@ napi_value destroy_socket(napi_env env, napi_callback_info info)
 	wanted.sdiag_protocol = protocol;
 	wanted.id.idiag_if = ifindex;
 	if (!get_end(env, values[2], values[3], wanted.sdiag_family, "destroySocket: local", wanted.id.idiag_src,
-			  &wanted.id.idiag_sport) ||
+		     &wanted.id.idiag_sport) ||
 	    !get_end(env, values[4], values[5], wanted.sdiag_family, "destroySocket: remote", wanted.id.idiag_dst,
-			  &wanted.id.idiag_dport))
+		     &wanted.id.idiag_dport))
 		return NULL;
 	if (napi_get_value_bigint_uint64(env, values[7], &cookie, &lossless) != napi_ok || !lossless) {
 		napi_throw_type_error(env, NULL, "destroySocket: cookie must be a bigint of 64 bits");
