@@ -424,6 +424,7 @@ for (const cast of casts) {
     for (const { key } of await programs.flows('half_open')) programs.dropFlow('half_open', key);
     const there = handshake(t, programs, second);
     t.is(there.sport, 4001, 'the way back was free');
+    for (const { key } of await programs.flows('half_open')) programs.dropFlow('half_open', key);
     send(t, programs, 'from_pod', packet(TCP, first, { flags: 'R' }));
     handshake(t, programs, first);
     const reply = packet(TCP, back(there), { flags: 'A' });

@@ -63,7 +63,7 @@ export const programs: readonly Mutant[] = [
     [
       'a UDP flow stays with a backend that left',
       'return is_removed(flow->service_port, &flow->destination, flow->destination_port) ||',
-      'return false && is_removed(flow->service_port, &flow->destination, flow->destination_port) ||',
+      'return is_removed(0, &flow->destination, flow->destination_port) ||',
     ],
   ]),
   ...faults('bpf/wire.bpf.c', 'bpf/wire.test.ts', [
