@@ -49,6 +49,8 @@ export const lineLimit = 320;
 const longFiles: Readonly<Record<string, string>> = {
   'bpf/layout.test.ts': 'one table: C in, TypeScript or refusal out',
   'bpf/tc.test.ts': 'each rule of the packet path, in both families, over one cast',
+  'bpf/types.h': 'every struct that the programs share with user space, in the order of the generated layout',
+  'bpf/wire.test.ts': 'each rule of the wire, in both families, over one cast',
   'src/kube/endpoints.test.ts': 'one table: slices, Endpoints and Pods in, endpoints and problems out',
   'src/kube/manifests.test.ts': 'one folder of files, edited in every way',
   'src/model/endpoints.test.ts': "one table: kube-proxy's cases",
