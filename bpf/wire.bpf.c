@@ -245,6 +245,9 @@ PURE int to_wire_at(struct __sk_buff *skb, __u32 l3)
 	found = flow_find(&packet.tuple, &flow, IN_FLOWS | IN_HALF_OPEN, &age);
 	if (found == UNSTABLE)
 		return drop_unstable(&packet);
+	/* a connection of the node itself, but the packet is no socket's: a masqueraded one beside it */
+	if (found != NONE && !(flow.flags & FLOW_REPLY) && !skb->sk)
+		return TC_ACT_UNSPEC;
 	if ((found == FOUND || found == TENTATIVE) && is_anothers_answer(&packet, &flow)) {
 		use(flow_move(&packet, &flow));
 		return TC_ACT_UNSPEC;

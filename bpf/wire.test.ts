@@ -317,6 +317,21 @@ for (const cast of casts) {
     t.deepEqual(send(t, 'to_wire', challenge).bytes, challenge);
   });
 
+  test(`a connection of the node itself over ${family} with the source port of a client of the same backend gets another`, (t) => {
+    programs.serve(facts(cast));
+    const way = toVip(cast, 4001);
+    const there = connectThere(t, way);
+    const own = wayOf(go(t, TCP, there).out);
+    t.not(own.sport, there.sport);
+    t.like(own, { source: there.source, destination: there.destination, dport: there.dport });
+    const reply = come(t, TCP, back(own), { flags: 'AS' });
+    t.is(reply.retval, verdict.unspec);
+    t.deepEqual(wayOf(reply.out), back(there));
+    t.deepEqual(wayOf(go(t, TCP, there, { flags: 'A' }).out), own);
+    t.deepEqual(wayOf(come(t, TCP, back(there), { flags: 'A' }).out), back(way), 'the client’s');
+    t.is(programs.count(0, 'connected_direct'), 1n);
+  });
+
   test(`TCP over ${family} that did not begin here is left alone, and a closed connection's port may be used again`, (t) => {
     programs.serve(facts(cast));
     for (const flags of ['A', 'AP', 'AF', 'R', 'AS']) {
