@@ -111,8 +111,8 @@ export const programs: readonly Mutant[] = [
     ['a key that is too long reaches the kernel', 'if (size == want)', 'if (size >= want)'],
   ]),
   ...faults('bpf/flow.h', packets, [
-    ['no hint of the row for the way back', 'flow_hint_set(reply);', ''],
-    ['no hint of the row for the way there', 'flow_hint_set(forward);', ''],
+    ['no hint of the row for the way back', 'flow_hint_set(reply);', '(void)reply;'],
+    ['no hint of the row for the way there', 'flow_hint_set(forward);', '(void)forward;'],
     [
       'what got no answer in the rows of an older flow stays as long as an established one',
       'else if (tentative || !(flow->state & FLOW_REPLIED))',
@@ -132,7 +132,11 @@ export const programs: readonly Mutant[] = [
       'return flow->state & FLOW_REPLIED && !(flow->flags & FLOW_REPLY) &&',
       'return flow &&',
     ],
-    ['the way a bridge took is never learnt', 'if (source_mac && is_zero_mac(twin->next_hop))', 'if (!twin)'],
+    [
+      'the way a bridge took is never learnt',
+      'if (source_mac && is_zero_mac(twin->next_hop))',
+      'if (!source_mac && is_zero_mac(twin->next_hop))',
+    ],
     [
       'traffic one way lets the way back die',
       'if (seconds_between(twin->seen, now) > ONE_WAY_SECONDS)',
