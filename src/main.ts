@@ -7,6 +7,10 @@ import { RefusedError, UnsupportedError } from './kernel/refused.ts';
 const words: Record<string, { describe: string; load: () => Promise<{ command: CommandModule }> }> = {
   run: { describe: "keep this node's kernel what the manifests say", load: () => import('./commands/run.ts') },
   dump: { describe: 'what the kernel holds, with or without an agent', load: () => import('./commands/dump.ts') },
+  trace: {
+    describe: 'flows made, ended, refused and dropped, as they happen',
+    load: () => import('./commands/trace.ts'),
+  },
   check: { describe: 'can this machine run it, and what would it do here', load: () => import('./commands/check.ts') },
   unload: { describe: 'take everything away, and tell what was there', load: () => import('./commands/unload.ts') },
   version: {

@@ -1,6 +1,7 @@
 import { columns } from './columns.ts';
 import type { AffinityItem, FlowItem } from './dump-flows.ts';
 import type { BackendItem, FrontendItem, ServiceItem } from './dump-items.ts';
+import { serviceText } from './service-ref.ts';
 
 /** Backends that fit into so many characters stand in a cell, but at least one; the others are counted. */
 const WIDEST = 22;
@@ -105,11 +106,6 @@ export function affinityText(items: readonly AffinityItem[], wide: boolean): str
     return wide ? [...text, String(item.id)] : text;
   });
   return columns(wide ? [...titles, 'ID'] : titles, rows);
-}
-
-function serviceText({ namespace, name, portName }: { namespace: string; name: string; portName: string }): string {
-  if (name === '') return '';
-  return `${namespace}/${name}${portName && `:${portName}`}`;
 }
 
 function shortened(backends: readonly string[]): string {

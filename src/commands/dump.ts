@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv, CommandModule } from 'yargs';
 import { readCounters } from '../kernel/counters.ts';
-import { type Generation, openGeneration } from '../kernel/generation.ts';
+import type { Generation } from '../kernel/generation.ts';
 import { requirePermission } from '../kernel/machine.ts';
-import { currentGeneration, pinDir } from '../kernel/pins.ts';
 import { defaultPinDir } from '../kernel/place.ts';
 import { RefusedError } from '../kernel/refused.ts';
 import { readRows, readSettledTables } from '../kernel/tables.ts';
+import { openCurrent } from './current-generation.ts';
 import { affinityItems, flowItems } from './dump-flows.ts';
 import { backendItems, frontendItems, serviceItems } from './dump-items.ts';
 import { affinityText, backendsText, flowsText, frontendsText, servicesText } from './dump-text.ts';
@@ -103,23 +103,6 @@ async function render(path: string, what: KindName, service: string | undefined,
   }
   if (flags.output !== 'json') return kinds[what].text(items, flags.output === 'wide');
   return `${JSON.stringify({ kind: what, generation: generation.hash, items }, undefined, 2)}\n`;
-}
-
-/** An agent may be replacing the generation at this moment: then it is looked for again. */
-function openCurrent(path: string): Generation {
-  const dir = pinDir(path);
-  for (let before: string | undefined; ; ) {
-    const hash = currentGeneration(dir);
-    if (hash === undefined) {
-      throw new RefusedError(`nothing is loaded below ${path}: start 'bpfsvc run', or name another --pin-dir`);
-    }
-    const generation = openGeneration(dir, hash);
-    if (generation !== undefined) return generation;
-    if (hash === before) {
-      throw new RefusedError(`what is loaded below ${path} is of another release of bpfsvc: use the dump of that one`);
-    }
-    before = hash;
-  }
 }
 
 function isAskedFor({ namespace, name }: ServiceRef, service: string | undefined, flags: DumpFlags): boolean {

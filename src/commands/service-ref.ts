@@ -23,14 +23,24 @@ export interface Reading {
   readonly nowSeconds: number;
 }
 
-const protocols: Readonly<Record<number, string>> = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' };
+const protocols: Readonly<Record<number, string>> = { 1: 'ICMP', 6: 'TCP', 17: 'UDP', 58: 'ICMPv6', 132: 'SCTP' };
 
 /** Empty names: nobody has this id, as that of a flow whose Service is gone. */
 export function refOf(tables: Tables, id: number): ServiceRef {
-  const value = tables.names.get(u32.encode(id));
+  return refFrom(id, tables.names.get(u32.encode(id)));
+}
+
+/** The same with the id's row in `names`, if there is one. */
+export function refFrom(id: number, value: string | undefined): ServiceRef {
   if (value === undefined) return { namespace: '', name: '', portName: '', id };
   const { namespace, service, port } = servicePortName.decode(value);
   return { namespace, name: service, portName: port, id };
+}
+
+/** 'default/web:http'; empty: nobody's. */
+export function serviceText({ namespace, name, portName }: Omit<ServiceRef, 'id'>): string {
+  if (name === '') return '';
+  return `${namespace}/${name}${portName && `:${portName}`}`;
 }
 
 export function protocolText(protocol: number): string {

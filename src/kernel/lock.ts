@@ -15,7 +15,20 @@ export function lockPinDir(path: string): PathLock {
   );
 }
 
-/** The process that holds the lock of a pin directory; undefined: none, or one in another pid namespace. */
+/**
+ * Takes the lock that makes this process the only one to listen: two would share the events between them at random. Throws
+ * a RefusedError that names the other.
+ */
+export function lockTrace(path: string): PathLock {
+  const lock = lockPath(path);
+  if (lock) return lock;
+  const pid = pinDirHolder(path);
+  throw new RefusedError(
+    `another bpfsvc trace${pid === undefined ? '' : ` (pid ${pid})`} listens already, and only one can: end it first`,
+  );
+}
+
+/** The process that holds the lock of a directory; undefined: none, or one in another pid namespace. */
 export function pinDirHolder(path: string): number | undefined {
   const { dev, ino } = statSync(path, { bigint: true });
   return lockHolder(readFileSync('/proc/locks', 'utf8'), dev, ino);

@@ -20,15 +20,17 @@ import { join } from 'node:path';
  *   current -> generation-...   the generation that is filled: links point at its programs, or shall
  *   <map>-<layout>-<rows>       a state map, which outlives generations
  *   links/tcx-<ifindex>-ingress, links/cgroup-connect4 …
+ *   trace/                      nothing in it: whoever listens to events holds its lock
  */
 export interface PinDir {
   readonly path: string;
   readonly links: string;
+  readonly trace: string;
   readonly current: string;
 }
 
 export function pinDir(path: string): PinDir {
-  return { path, links: join(path, 'links'), current: join(path, 'current') };
+  return { path, links: join(path, 'links'), trace: join(path, 'trace'), current: join(path, 'current') };
 }
 
 export function generationPath(dir: PinDir, hash: string): string {

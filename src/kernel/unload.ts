@@ -47,6 +47,7 @@ export async function unload(path: string): Promise<Unloaded> {
   const state = listStatePins(dir);
   for (const pin of state) removePin(pin.path);
   removeDirectory(dir.links);
+  removeDirectory(dir.trace);
   leaveDirectory(dir.path);
   return { links, filters, generations, state: state.map((pin) => `${pin.name}-${pin.layout}-${pin.size}`) };
 }
