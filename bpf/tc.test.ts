@@ -425,7 +425,7 @@ for (const cast of casts) {
     const there = handshake(t, programs, second);
     t.is(there.sport, 4001, 'the way back was free');
     for (const { key } of await programs.flows('half_open')) programs.dropFlow('half_open', key);
-    send(t, programs, 'from_pod', packet(TCP, first, { flags: 'R' }));
+    await age(programs, 'flows', 7 * 86400, hook.from_pod);
     handshake(t, programs, first);
     const reply = packet(TCP, back(there), { flags: 'A' });
     t.deepEqual(wayOf(send(t, programs, 'to_pod', reply).out), back(second));
