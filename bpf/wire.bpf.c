@@ -226,6 +226,14 @@ __noinline int begin_direct(const struct packet *packet, struct flow *flow)
 	return GOES_ON;
 }
 
+/* Was it sent by a socket of this very port? What a tun device brought is a socket's too, but not of any port. */
+PURE bool is_sockets(struct __sk_buff *skb, const struct packet *packet)
+{
+	const struct bpf_sock *sk = skb->sk;
+
+	return sk && sk->src_port == bpf_ntohs(packet->tuple.source_port);
+}
+
 PURE int to_wire_at(struct __sk_buff *skb, __u32 l3)
 {
 	struct packet packet = {};
@@ -246,7 +254,7 @@ PURE int to_wire_at(struct __sk_buff *skb, __u32 l3)
 	if (found == UNSTABLE)
 		return drop_unstable(&packet);
 	/* a connection of the node itself, but the packet is no socket's: a masqueraded one beside it */
-	if (found != NONE && !(flow.flags & FLOW_REPLY) && !skb->sk)
+	if (found != NONE && !(flow.flags & FLOW_REPLY) && !is_sockets(skb, &packet))
 		return TC_ACT_UNSPEC;
 	if ((found == FOUND || found == TENTATIVE) && is_anothers_answer(&packet, &flow)) {
 		use(flow_move(&packet, &flow));
@@ -255,7 +263,8 @@ PURE int to_wire_at(struct __sk_buff *skb, __u32 l3)
 	if (!goes_on(&packet, &flow, found, age, &again)) {
 		if (again)
 			use(flow_forget(&packet.tuple, &flow));
-		found = skb->sk && is_tcp_start(&packet) ? begin_direct(&packet, &flow) : TC_ACT_UNSPEC;
+		found =
+		    is_tcp_start(&packet) && is_sockets(skb, &packet) ? begin_direct(&packet, &flow) : TC_ACT_UNSPEC;
 		if (found != GOES_ON)
 			return found == TC_ACT_UNSPEC ? guard(skb, &packet) : found;
 	}

@@ -165,6 +165,9 @@ for (const cast of casts) {
         t.is(retval, verdict.redirect);
         t.deepEqual(wayOf(out), there);
         t.is(hops(out), 63);
+        const passing = go(t, protocol, there, { flags });
+        t.is(passing.retval, verdict.unspec);
+        t.deepEqual(wayOf(passing.out), there, 'nobody touches it on its way out');
         const reply = come(t, protocol, back(there), { flags: flags === 'S' ? 'AS' : 'A' });
         t.is(reply.retval, verdict.redirect);
         t.deepEqual(wayOf(reply.out), back(way));
@@ -315,21 +318,6 @@ for (const cast of casts) {
     t.not(moved.sport, 4001);
     t.deepEqual(wayOf(go(t, TCP, back(moved), { flags: 'AS' }).out), back(way));
     t.deepEqual(send(t, 'to_wire', challenge).bytes, challenge);
-  });
-
-  test(`a connection of the node itself over ${family} with the source port of a client of the same backend gets another`, (t) => {
-    programs.serve(facts(cast));
-    const way = toVip(cast, 4001);
-    const there = connectThere(t, way);
-    const own = wayOf(go(t, TCP, there).out);
-    t.not(own.sport, there.sport);
-    t.like(own, { source: there.source, destination: there.destination, dport: there.dport });
-    const reply = come(t, TCP, back(own), { flags: 'AS' });
-    t.is(reply.retval, verdict.unspec);
-    t.deepEqual(wayOf(reply.out), back(there));
-    t.deepEqual(wayOf(go(t, TCP, there, { flags: 'A' }).out), own);
-    t.deepEqual(wayOf(come(t, TCP, back(there), { flags: 'A' }).out), back(way), 'the client’s');
-    t.is(programs.count(0, 'connected_direct'), 1n);
   });
 
   test(`TCP over ${family} that did not begin here is left alone, and a closed connection's port may be used again`, (t) => {

@@ -344,7 +344,8 @@ test('makePlan() ends in the same answers however many steps are refused, with r
       t.true(settle(world, held, tables) <= 1);
       t.is(tables.names.size, fromScratch(world).names.size);
       t.is(tables.frontends.size, fromScratch(world).frontends.size);
-      t.deepEqual(tables.source_ranges, fromScratch(world).source_ranges);
+      t.is(tables.source_ranges.size, fromScratch(world).source_ranges.size);
+      t.deepEqual(accesses(tables), accesses(fromScratch(world)));
       t.deepEqual(makePlan(world, inventory(tables), 'all', roomy, { holdDeletes: false }).steps, []);
     }),
     { numRuns: 400 },
@@ -395,7 +396,8 @@ test('makePlan() repairs tables that somebody else wrote', (t) => {
       settle(world, held, tables);
       t.deepEqual(answers(tables), answers(fromScratch(world)));
       t.deepEqual(tables.frontends.size, fromScratch(world).frontends.size);
-      t.deepEqual(tables.source_ranges, fromScratch(world).source_ranges);
+      t.is(tables.source_ranges.size, fromScratch(world).source_ranges.size);
+      t.deepEqual(accesses(tables), accesses(fromScratch(world)));
       t.deepEqual(tables.service_cidrs, fromScratch(world).service_cidrs);
     }),
     { numRuns: 300 },

@@ -47,6 +47,43 @@ test('makePlan() finds who still holds a row when its heir goes before it was ha
   );
 });
 
+test('makePlan() finds who still holds a nodePort when its heir goes before it was handed over', (t) => {
+  const ports = [{ name: 'http', protocol: 'TCP', number: 80, nodePort: 30080 }] as const;
+  const b = { clusterIPs: ['10.96.0.2'] };
+  const { plan, take, tables } = start(worldOf({ b: { ...b, ports } }));
+  t.is(tables.frontends.size, 3);
+  const inherited = worldOf({ a: { ports }, b });
+  take(plan(inherited, ['default/a', 'default/b']).steps.filter((step) => step.owner !== 'default/a'));
+  take(plan(worldOf({ b }), ['default/a']).steps);
+  t.deepEqual(
+    [...tables.frontends.keys()].map((key) => key.slice(24, 36)),
+    ['0a6000020050', '0a6000020000'],
+  );
+});
+
+test('makePlan() writes the ranges of a guarded address, and takes them away with it', (t) => {
+  const guarded = (more: object) =>
+    worldOf({ web: { loadBalancerIPs: ['203.0.113.1'], sourceRanges: ranges, behind: ['10.0.0.1'], ...more } });
+  const ranges = [{ address: '10.1.0.0', prefixLength: 16 }];
+  const { plan, take, tables } = start(guarded({}));
+  t.is(tables.source_ranges.size, 1);
+  const other = plan(guarded({ sourceRanges: [{ address: '10.2.0.0', prefixLength: 16 }] }), ['default/web']);
+  t.deepEqual(
+    other.steps.map(({ op, table, owner }) => `${op} ${table} ${owner}`),
+    ['set source_ranges default/web', 'delete source_ranges default/web'],
+  );
+  take(other.steps);
+  const open = plan(guarded({ sourceRanges: [] }), ['default/web']);
+  t.deepEqual(
+    open.steps.map(({ op, table }) => `${op} ${table}`),
+    ['set frontends', 'delete source_ranges'],
+  );
+  take(open.steps);
+  take(plan(guarded({}), ['default/web']).steps);
+  take(plan(worldOf({}), ['default/web']).steps);
+  t.is(tables.source_ranges.size + tables.frontends.size + tables.names.size, 0);
+});
+
 test('makePlan() does not let a Service that cannot be served keep others from their address', (t) => {
   const ports = [{ name: 'x'.repeat(64), protocol: 'TCP', number: 80, nodePort: 0 }] as const;
   const { plan, tables } = start(worldOf({ a: { ports, created: '2020-01-01T00:00:00Z' }, b: {} }));

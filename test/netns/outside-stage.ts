@@ -1,4 +1,5 @@
 /** Services that clients from outside ask for in every way, on two nodes with an agent each, or one. */
+import { serviceRoutes } from './abroad.ts';
 import { type Agent, startAgent } from './agent.ts';
 import { createLab, type Lab, type LabOptions, type Node, type Place } from './lab.ts';
 import { type Endpoint, manifest, nodeObjects, serviceObjects } from './objects.ts';
@@ -94,4 +95,20 @@ export async function counters(agent: Agent): Promise<Readonly<Record<string, Re
     items: { name: string; portName: string; counters: Record<string, number> }[];
   };
   return Object.fromEntries(items.map((item) => [`${item.name} ${item.portName}`, item.counters]));
+}
+
+/** As distributions and CNIs leave a node. */
+export const strict: LabOptions = { shape: 'ptp', rpFilter: 1, firewall: true, masquerade: true };
+
+/** The routers know the Services by way of the first node alone. */
+export async function throughFirst({ lab, node }: Stage): Promise<void> {
+  await lab.exec(lab.outside, ['ip', '-batch', '-'], { input: serviceRoutes([node]).join('\n') });
+}
+
+let lastPort = 10_000;
+
+/** The first of so many source ports that nobody had yet: a UDP port used again is the old flow. */
+export function freshPorts(count: number): number {
+  lastPort += count;
+  return lastPort - count;
 }

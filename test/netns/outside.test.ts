@@ -4,21 +4,23 @@
  * rp_filter, no offload anywhere so that each captured checksum is one that a wire would carry.
  */
 import anyTest, { type ExecutionContext } from 'ava';
-import { serviceRoutes } from './abroad.ts';
 import { startCapture } from './capture.ts';
 import { faults } from './checksum.ts';
 import { droppedInvalid } from './firewall.ts';
+import { macOf } from './inject.ts';
 import { hasBridgeNetfilter, type LabOptions } from './lab.ts';
 import {
   counters,
   type Family,
   families,
+  freshPorts,
   type Manner,
   manners,
   type Name,
   type Stage,
   setStage,
   target,
+  throughFirst,
 } from './outside-stage.ts';
 import { parse } from './packet.ts';
 
@@ -38,14 +40,6 @@ const surroundings = shapes
       options: { ...options, rpFilter },
     })),
   );
-
-/** Each socket has a port of its own: a UDP port used again is the old flow. */
-let lastPort = 10_000;
-
-function freshPorts(count: number): number {
-  lastPort += count;
-  return lastPort - count;
-}
 
 function shown(address: string): string {
   return address.includes(':') ? `[${address}]` : address;
@@ -84,7 +78,7 @@ for (const { name: title, options } of surroundings) {
   test(`a client behind two routers reaches every kind of backend in every way: ${title}`, async (t) => {
     await using stage = await setStage('outside', { firewall: true, masquerade: true, offloads: false, ...options });
     const { lab, node, abroad } = stage;
-    await lab.exec(lab.outside, ['ip', '-batch', '-'], { input: serviceRoutes([node]).join('\n') });
+    await throughFirst(stage);
     const taps = await Promise.all([
       startCapture(lab, lab.abroad, 'eth0'),
       startCapture(lab, node, 'eth0'),
@@ -124,7 +118,7 @@ for (const { name: title, options } of surroundings) {
       return ip !== null && ours && transport.kind !== 'icmpv6' && !asked.has(ip.source) ? [ip.source] : [];
     });
     t.deepEqual([...new Set(strangers)], [], 'all that came back is from whom was asked');
-    const own = await macOf(stage, 'eth0');
+    const own = await macOf(lab, node, 'eth0');
     const leaked = onWire.filter(({ bytes }) => {
       const { ethernet, ip } = parse(bytes);
       return ethernet?.source === own && /^(10\.96|198\.51\.100|fd00:10:96|2001:db8:f0)/.test(ip?.destination ?? '');
@@ -132,9 +126,4 @@ for (const { name: title, options } of surroundings) {
     t.deepEqual(leaked.length, 0, 'no untranslated address leaves');
     for (const one of lab.nodes) t.is(await droppedInvalid(one), 0, one.name);
   });
-}
-
-async function macOf({ lab, node }: Stage, device: string): Promise<string> {
-  const [{ address }] = JSON.parse(await lab.exec(node, ['ip', '-j', 'link', 'show', device])) as [{ address: string }];
-  return address;
 }

@@ -110,3 +110,18 @@ export async function plannedTables(node: Node, manifests: string, serviceCidrs:
   }
   return tables;
 }
+
+/** Takes every flow out of the tables, as floods or time would. */
+export async function forgetFlows(path: string): Promise<void> {
+  const dir = pinDir(path);
+  using generation = openGeneration(dir, currentGeneration(dir) ?? '');
+  if (generation === undefined) throw new Error(`nothing is loaded below ${path}`);
+  for (const map of [generation.state.flows, generation.state.half_open]) {
+    const { keySize } = map.info;
+    const keys: Uint8Array[] = [];
+    for await (const rows of map.entries()) {
+      for (let i = 0; i < rows.count; i++) keys.push(rows.keys.slice(i * keySize, (i + 1) * keySize));
+    }
+    for (const key of keys) map.delete(key);
+  }
+}
