@@ -2,10 +2,11 @@ import type { Mutant } from './mutant.ts';
 import { odd } from './odd.ts';
 import { outside } from './outside.ts';
 import { programs } from './programs.ts';
+import { sockets } from './sockets.ts';
 import { stages } from './stages.ts';
 
 /**
  * All deliberate faults. One that was found in real life belongs here, beside the test that would have caught it. `make
  * mutants` tries them.
  */
-export const mutants: readonly Mutant[] = [...stages, ...outside, ...programs, ...odd];
+export const mutants: readonly Mutant[] = [...stages, ...outside, ...programs, ...odd, ...sockets];
