@@ -1,20 +1,40 @@
 import { setImmediate } from 'node:timers/promises';
 import { type BpfMap, destroySocket, listSockets } from 'libbpf-ts';
-import { flow, flowFlag, flowKey, socketKey, socketPeer } from '../layout.gen.ts';
+import { type Flow, flow, flowFlag, flowKey, socketKey, socketPeer } from '../layout.gen.ts';
 import { addressFromHex, addressToHex } from '../model/address.ts';
 import type { Choice } from '../plan/removals.ts';
 import type { StateName } from './sizes.ts';
 
 const UDP = 17;
 
-/** Most rows are of TCP; to see that, they are not decoded. */
-const FLOW_PROTOCOL = Buffer.from(
-  flowKey.encode({ ...noAddresses(), sourcePort: 0, destinationPort: 0, protocol: 0xff, hook: 0, device: 0 }),
-  'hex',
-).indexOf(0xff);
+/** A row with nothing but one field set tells where that field is: rows are many, so they are decoded only if they are new. */
+const noKey = { ...noAddresses(), sourcePort: 0, destinationPort: 0, protocol: 0, hook: 0, device: 0 };
+const noFlow = { ...noAddresses(), ...noFlowFields() };
+const KEY_PROTOCOL = offsetOf(flowKey.encode({ ...noKey, protocol: 0xff }));
+const FLOW_DESTINATION = offsetOf(flow.encode({ ...noFlow, destination: 'f'.repeat(32) }));
+const FLOW_PORT = offsetOf(flow.encode({ ...noFlow, destinationPort: 0xffff }));
+const FLOW_SERVICE_PORT = offsetOf(flow.encode({ ...noFlow, servicePort: 0xffffffff }));
+const FLOW_FLAGS = offsetOf(flow.encode({ ...noFlow, flags: 0xff }));
+
+function offsetOf(marked: string): number {
+  return Buffer.from(marked, 'hex').indexOf(0xff);
+}
 
 function noAddresses(): { source: string; destination: string } {
   return { source: '0'.repeat(32), destination: '0'.repeat(32) };
+}
+
+function noFlowFields(): Omit<Flow, 'source' | 'destination'> {
+  return {
+    sourcePort: 0,
+    destinationPort: 0,
+    servicePort: 0,
+    state: 0,
+    flags: 0,
+    nextHop: '0'.repeat(12),
+    check: 0,
+    seen: 0,
+  };
 }
 
 /**
@@ -27,12 +47,19 @@ export async function udpChoices(state: Readonly<Record<StateName, BpfMap>>): Pr
     if (servicePort === 0) return;
     choices.set(`${servicePort} ${address} ${port}`, { address: addressFromHex(address), port, servicePort });
   };
+  const seen = new Set<string>();
   for (const name of ['flows', 'half_open'] as const) {
     for await (const { count, keys, values } of state[name].entries()) {
+      const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+      const text = (at: number, size: number) => bytes.toString('latin1', at, at + size);
       for (let i = 0; i < count; i += 1) {
-        if (keys[i * flowKey.size + FLOW_PROTOCOL] !== UDP) continue;
-        const { destination, destinationPort, servicePort, flags } = flow.decode(hexOf(values, i, flow.size));
-        if (!(flags & flowFlag.reply)) add(destination, destinationPort, servicePort);
+        const at = i * flow.size;
+        if (keys[i * flowKey.size + KEY_PROTOCOL] !== UDP || (bytes[at + FLOW_FLAGS] ?? 0) & flowFlag.reply) continue;
+        const choice = text(at + FLOW_DESTINATION, 16) + text(at + FLOW_PORT, 2) + text(at + FLOW_SERVICE_PORT, 4);
+        if (seen.has(choice)) continue;
+        seen.add(choice);
+        const { destination, destinationPort, servicePort } = flow.decode(hexOf(values, i, flow.size));
+        add(destination, destinationPort, servicePort);
       }
       await setImmediate();
     }

@@ -51,29 +51,6 @@ export const programs: readonly Mutant[] = [
   ...faults('bpf/choose.h', packets, [
     ['a pod that reaches itself gets its own address for a peer', 'flow->source = packet->tuple.destination;', ''],
     [
-<<<<<<< HEAD
-=======
-      'a flow is established before its client answered',
-      'return flow->state & FLOW_REPLIED && !(flow->flags & FLOW_REPLY) &&',
-      'return flow &&',
-    ],
-    [
-      'TCP that did not begin here is taken for a beginning',
-      'return !is_tcp(packet) || is_tcp_start(packet);',
-      'return packet;',
-    ],
-    [
-      'what nobody translated leaves the node',
-      'return drop(frontend.service_port, REASON_DROP_UNTRANSLATED);',
-      'return TC_ACT_UNSPEC;',
-    ],
-    [
-      'an address that no Service has leaves the node',
-      'return drop(0, REASON_DROP_UNALLOCATED);',
-      'return TC_ACT_UNSPEC;',
-    ],
-    [
->>>>>>> 2d6c4e3 (Faults of sockets and removals that tests must notice)
       'a drop and a reject change places',
       'frontend->flags & FRONTEND_HAS_ENDPOINT ? REASON_DROP_NO_LOCAL_ENDPOINT',
       '!(frontend->flags & FRONTEND_HAS_ENDPOINT) ? REASON_DROP_NO_LOCAL_ENDPOINT',
@@ -193,14 +170,6 @@ export const programs: readonly Mutant[] = [
       'if (sends && !backend && remembered_choice(call, frontend, backend))',
     ],
     [
-<<<<<<< HEAD
-=======
-      'an unconnected socket keeps a backend that left',
-      'is_removed(peer.service_port, &peer.address, peer.port))',
-      'false)',
-    ],
-    [
->>>>>>> 2d6c4e3 (Faults of sockets and removals that tests must notice)
       'a port that is not the Service’s is let through',
       'return refuse(&call.frontend, frontend.service_port, REASON_REJECT_UNDEFINED_PORT);',
       'return ALLOW;',
