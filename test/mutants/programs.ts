@@ -158,11 +158,6 @@ export const programs: readonly Mutant[] = [
       'is_removed(peer.service_port, &peer.address, peer.port))',
       'is_removed(0, &peer.address, peer.port))',
     ],
-    [
-      'peers of the generation before do not count',
-      'struct socket_peer *row = take_row(map, before, key);',
-      'struct socket_peer *row = bpf_map_lookup_elem(before ? map : before, key);',
-    ],
     ['the peer of a socket is its backend', 'if (peer_find(socket_reverse, &key, &peer))', 'if (ipv6 && !ctx)'],
     [
       'an unconnected socket changes its backend',
@@ -179,10 +174,19 @@ export const programs: readonly Mutant[] = [
       'return refuse(&call.frontend, frontend.service_port, REASON_REJECT_NO_ENDPOINT);',
       'return ALLOW;',
     ],
-    ['pods with tc are served by the socket, too', 'if (call->in_host || !node->pods_at_tc)', 'if (!node || call)'],
-    ['the node’s sockets are left to tc', 'if (call->in_host || !node->pods_at_tc)', 'if (!node->pods_at_tc)'],
+  ]),
+  ...faults('bpf/socket.h', sockets, [
+    [
+      'peers of the generation before do not count',
+      'struct socket_peer *row = take_row(map, before, key);',
+      'struct socket_peer *row = bpf_map_lookup_elem(before ? map : before, key);',
+    ],
     ['IPv6 addresses lose a word', 'ctx->user_ip6[2] = address->words[2];', 'ctx->user_ip6[2] = address->words[1];'],
     ['a refusal says EPERM', 'bpf_set_retval(-ECONNREFUSED);', ''],
+  ]),
+  ...faults('bpf/asked.h', sockets, [
+    ['pods with tc are served by the socket, too', 'if (call->in_host || !node->pods_at_tc)', 'if (!node || call)'],
+    ['the node’s sockets are left to tc', 'if (call->in_host || !node->pods_at_tc)', 'if (!node->pods_at_tc)'],
     [
       'all pods are one affine client',
       'cookie = bpf_get_netns_cookie(ctx);',

@@ -12,6 +12,18 @@ export const sockets: readonly Mutant[] = [
       '	if (!connected && false)\n		any_to_loopback(&call.frontend.address);\n',
     ],
     [
+      'source ranges stop nobody',
+      '|| !may_ask(&call, &frontend, node))',
+      '|| (!may_ask(&call, &frontend, node) && !node))',
+    ],
+    [
+      'a socket bound to loopback is sent to a pod',
+      'if (is_out_of_reach(ctx, call, backend, node))',
+      'if (is_out_of_reach(ctx, call, backend, node) && !node)',
+    ],
+  ]),
+  ...faults('bpf/asked.h', nodeports, [
+    [
       'a pod’s loopback is the node’s',
       'if (!row || (!call->in_host && row->flags & NODE_ADDRESS_LOCALHOST))',
       'if (!row)',
@@ -27,20 +39,12 @@ export const sockets: readonly Mutant[] = [
       'return !is_zero_address(&key.source)',
     ],
     [
-      'source ranges stop nobody',
-      '|| !may_ask(&call, &frontend, node))',
-      '|| (!may_ask(&call, &frontend, node) && !node))',
-    ],
-    [
-      'a socket bound to loopback is sent to a pod',
-      'if (is_out_of_reach(ctx, call, backend, node))',
-      'if (is_out_of_reach(ctx, call, backend, node) && !node)',
-    ],
-    [
       'a socket bound to loopback does not reach the node itself',
       '!same_address(&backend->address, &node->node_ipv4) &&',
       'same_address(&backend->address, &backend->address) &&',
     ],
+  ]),
+  ...faults('bpf/bind.h', nodeports, [
     [
       'a NodePort can be bound on an address of the node',
       'if (!is_any(bound) && !bpf_map_lookup_elem(&node_addresses, bound))',
