@@ -14,7 +14,8 @@ __noinline int frontend_of(const struct flow_key *tuple, struct frontend *fronte
 {
 	struct frontend_key key = {};
 	struct address any;
-	int result;
+	bool of_service;
+	int owner, result;
 
 	if (!tuple || !frontend)
 		return UNSTABLE;
@@ -25,19 +26,25 @@ __noinline int frontend_of(const struct flow_key *tuple, struct frontend *fronte
 	to_any_address(&any);
 	if (same_address(&any, &key.address)) /* NodePorts stand there, but nobody can send to it */
 		return NONE;
-	result = frontend_find(&key, frontend);
-	if (result != NONE)
-		return result;
+	/* no address of a Service has frontends without a row of its own: most packets are told apart by it */
+	owner = address_find(&key.address, frontend);
+	if (owner == UNSTABLE)
+		return UNSTABLE;
+	of_service = owner == FOUND && frontend->flags & FRONTEND_ADDRESS;
+	if (owner == FOUND) {
+		result = frontend_find(&key, frontend);
+		if (result != NONE)
+			return result;
+	}
 	if (is_node_address(&key.address)) {
 		key.address = any;
 		result = frontend_find(&key, frontend);
 		if (result != NONE)
 			return result;
 	}
-	result = address_find(&tuple->destination, frontend);
-	if (result != FOUND)
-		return result;
-	return frontend->flags & FRONTEND_ADDRESS ? UNDEFINED_PORT : NONE;
+	if (!of_service)
+		return NONE;
+	return address_find(&tuple->destination, frontend) == FOUND ? UNDEFINED_PORT : UNSTABLE;
 }
 
 /*

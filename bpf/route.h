@@ -62,7 +62,7 @@ PURE int way_of(const struct packet *packet, const struct bpf_fib_lookup *fib, s
 		__builtin_memcpy(route->next_hop.ipv6_nh, fib->ipv6_dst, sizeof(fib->ipv6_dst));
 	else
 		route->next_hop.ipv4_nh = fib->ipv4_dst;
-	if (!config.fib_source)
+	if (!config.fib_source || (!packet->ipv6 && !fib->ipv4_src))
 		return known_source(wire, packet, route);
 	if (packet->ipv6)
 		__builtin_memcpy(&route->source, fib->ipv6_src, sizeof(route->source));

@@ -152,9 +152,10 @@ PURE int unserved(const struct packet *packet, struct frontend *frontend)
 
 	if (found != FOUND || frontend->flags & FRONTEND_ADDRESS)
 		return found;
-	/* of an external address only the service ports are ours; pieces without ports may be one's */
+	/* of an external address only the service ports are ours. A piece does not tell its port: where the address is
+	 * another node's own, whatever is sent there in pieces must pass. */
 	if (packet->piece == LATER_PIECE)
-		return FOUND;
+		return NONE;
 	key.address = packet->tuple.destination;
 	key.port = packet->tuple.destination_port;
 	key.protocol = packet->tuple.protocol;

@@ -112,6 +112,10 @@ export const odd: readonly Mutant[] = [
     ['a later piece is answered', 'return packet->piece != LATER_PIECE && ', 'return '],
   ]),
   ...faults('bpf/wire.bpf.c', wire, [
-    ['a piece without a beginning leaves', 'if (packet->piece == LATER_PIECE)\n\t\treturn FOUND;', ''],
+    [
+      'a piece without a beginning leaves',
+      'if (found != FOUND || frontend->flags & FRONTEND_ADDRESS)',
+      'if (found != FOUND || (frontend->flags & FRONTEND_ADDRESS && packet->piece != LATER_PIECE))',
+    ],
   ]),
 ];

@@ -3,6 +3,7 @@ import { faults, type Mutant } from './mutant.ts';
 const packets = 'bpf/tc.test.ts';
 const sockets = 'bpf/connect.test.ts';
 const maps = 'native/map.test.ts';
+const wire = 'bpf/wire.test.ts';
 
 /** Faults of what is compiled: the BPF programs, and the addon with its face. */
 export const programs: readonly Mutant[] = [
@@ -66,7 +67,45 @@ export const programs: readonly Mutant[] = [
       'return is_removed(0, &flow->destination, flow->destination_port) ||',
     ],
   ]),
-  ...faults('bpf/wire.bpf.c', 'bpf/wire.test.ts', [
+  ...faults('bpf/flow.h', wire, [
+    ['a masqueraded flow waits for its replies at to_wire', '(FLOW_HAIRPIN | FLOW_MASQUERADE)', 'FLOW_HAIRPIN'],
+  ]),
+  ...faults('bpf/route.h', wire, [
+    ['a privileged port is kept', 'bpf_ntohs(flow->source_port) >= 1024 && ', ''],
+    ['the number of a NodePort is kept', '!is_node_port(&search->ports.reply)', 'true'],
+    ['the port of a socket of the node is kept', '!socket_has(search->skb, &search->ports.reply)', 'true'],
+    ['a packet lives for ever', 'ipv4.ttl--;', ''],
+    ['an IPv6 packet lives for ever', 'ipv6[1]--;', ''],
+    ['who is at the end of its hops goes on', 'if (hop_limit(skb, packet) <= 1)\n\t\treturn HOPS_ENDED;', ''],
+    [
+      'a packet that does not fit goes on',
+      '&flow->destination, segment_length(skb, packet), &route',
+      '&flow->destination, 0, &route',
+    ],
+    ['the source is of no row where the kernel does not tell', 'if (!config.fib_source || ', 'if ('],
+  ]),
+  ...faults('bpf/choose.h', wire, [
+    ['source ranges are for other families', '.prefix_length = 32 + 128', '.prefix_length = 128'],
+    [
+      'whoever is outside the source ranges may ask',
+      'if (!is_in_source_ranges(frontend, &packet->tuple.source))',
+      'if (false)',
+    ],
+    ['NodePorts are everywhere', 'if (is_node_address(&key.address)) {', 'if (true) {'],
+    [
+      'all ports of an external address are ours',
+      'owner == FOUND && frontend->flags & FRONTEND_ADDRESS',
+      'owner == FOUND',
+    ],
+  ]),
+  ...faults('bpf/wire.bpf.c', wire, [
+    ['frames of others are translated', 'if (skb->pkt_type != PACKET_HOST)', 'if (false)'],
+    ['a backend here sees the node', '	case WAY_LOCAL:\n\t\treturn 0;\n', ''],
+    [
+      'a lost connection ends in silence',
+      'return reject(skb, packet, frontend.service_port, REASON_REJECT_NO_FLOW);',
+      'return TC_ACT_SHOT;',
+    ],
     [
       'what nobody translated leaves the node',
       'return drop(&packet->tuple, frontend.service_port, REASON_DROP_UNTRANSLATED);',
