@@ -13,6 +13,7 @@ import type { Sizes } from './kernel/sizes.ts';
 import { changedServices } from './kube/changes.ts';
 import { type ManifestSnapshot, type ManifestSource, watchManifests } from './kube/manifests.ts';
 import { type Parsed, type ParseSettings, parse } from './kube/parse.ts';
+import type { Metrics } from './metrics.ts';
 import type { Cidr } from './model/address.ts';
 import { hasOtherRows, isOtherNode, makeWorld, ownNode } from './own-node.ts';
 import type { PlanOptions, World } from './plan/plan.ts';
@@ -40,6 +41,10 @@ export interface AgentOptions {
   readonly socketUdp: 'auto' | 'host' | 'all';
   readonly sizes: Partial<Sizes>;
   readonly auditSeconds: number;
+  /** Who counts what is done. */
+  readonly metrics?: Metrics;
+  /** Told when nothing stands in the way of running any more. */
+  readonly onStart?: () => void;
   readonly writer?: KeeperOptions['writer'];
 }
 
@@ -87,7 +92,7 @@ class Agent {
   #isPaused = false;
 
   constructor(options: AgentOptions, signal: AbortSignal) {
-    const { datapath, log, sizes, writer } = options;
+    const { datapath, log, sizes, writer, metrics } = options;
     this.#options = options;
     this.#signal = signal;
     this.#log = log;
@@ -99,11 +104,14 @@ class Agent {
       onAttached: (attached) => this.#takeAttached(attached, 'info'),
       ...(writer && { writer }),
     });
-    this.#report = makeReport(log);
+    const report = makeReport(log);
+    this.#report = metrics?.watch(report) ?? report;
+    metrics?.tables(() => this.#keeper.rowCounts);
   }
 
   async run(): Promise<void> {
     this.#source = await watchManifests(this.#options.manifests, (snapshot) => this.#takeObjects(snapshot));
+    this.#options.onStart?.();
     this.#watch = new NetWatch(() => {
       this.#networkChanged = true;
       this.#alarm.ring();

@@ -63,6 +63,8 @@ export interface Keeper {
   drift(world: World, options: PlanOptions): readonly Step[];
   /** A pass is due although no object changed: over no Services, if there is nothing else. */
   readonly isDue: boolean;
+  /** How many rows each service table has, as far as is known. */
+  readonly rowCounts: Partial<Readonly<Record<TableName, number>>>;
   /** NodePorts that processes of this node were refused since it was last asked. */
   refusedBinds(): readonly RefusedBind[];
   /** Now and then: looks again, in the next pass, whether UDP flows still point at backends that were removed. */
@@ -206,6 +208,12 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
     },
     get isDue() {
       return udp.isDue;
+    },
+    get rowCounts() {
+      if (held === undefined) return {};
+      const { rows, segments } = held;
+      const backends = [...segments.live.values()].reduce((sum, { count }) => sum + count, 0);
+      return { ...byTable((name) => rows[name].size), backends };
     },
     refusedBinds() {
       const { generation } = datapath;

@@ -18,8 +18,8 @@ export interface Report {
   refusedBinds(binds: readonly RefusedBind[]): void;
   drift(steps: readonly Step[]): void;
   pass(pass: Pass, scope: PassScope): void;
-  /** Everything that is wrong now, in files, objects and plan; told when it appears and when it is gone. */
-  problems(snapshot: ManifestSnapshot, parsed: Parsed | undefined): void;
+  /** Everything that is wrong now, in files, objects and plan; told when it appears and when it is gone. Returns how much. */
+  problems(snapshot: ManifestSnapshot, parsed: Parsed | undefined): number;
 }
 
 export interface PassScope {
@@ -74,6 +74,7 @@ export function makeReport(log: Logger): Report {
       if (parsed !== undefined) reasons.push(...findUnanswered(parsed));
       problems.report(all);
       unserved.report(reasons.filter(({ object, reason }) => !told.has(`${object}: ${reason}`)));
+      return all.length;
     },
   };
 }

@@ -1,5 +1,12 @@
 import test from 'ava';
-import { parseDevices, parseNodePortAddresses, parseNodePorts, parseServiceCidrs, parseSizes } from './run-options.ts';
+import {
+  parseDevices,
+  parseMetricsAddress,
+  parseNodePortAddresses,
+  parseNodePorts,
+  parseServiceCidrs,
+  parseSizes,
+} from './run-options.ts';
 import { parseSeconds, UsageError } from './usage.ts';
 
 test('parseServiceCidrs() takes one range of each family', (t) => {
@@ -27,6 +34,17 @@ test('parseNodePortAddresses() adds up CIDRs and words, in one flag or several',
     cidrs: [lan],
   });
   t.deepEqual(parseNodePortAddresses(['all']), { primary: false, localhost: false, cidrs: everything });
+});
+
+test('parseMetricsAddress() takes an address of either family, with kube-proxy’s port if it has none', (t) => {
+  t.deepEqual(parseMetricsAddress('127.0.0.1:10249'), { host: '127.0.0.1', port: 10249 });
+  t.deepEqual(parseMetricsAddress('0.0.0.0'), { host: '0.0.0.0', port: 10249 });
+  t.deepEqual(parseMetricsAddress('[::1]:0'), { host: '::1', port: 0 });
+  t.deepEqual(parseMetricsAddress('::'), { host: '::', port: 10249 });
+  t.is(parseMetricsAddress(''), null);
+  for (const wrong of ['localhost:1', ':80', '10.0.0.1:', '10.0.0.1:65536', '[::1]', '::1:x']) {
+    t.throws(() => parseMetricsAddress(wrong), { instanceOf: UsageError }, wrong);
+  }
 });
 
 test('parseDevices() and parseSizes() take lists and repeated flags', (t) => {

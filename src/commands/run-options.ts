@@ -2,7 +2,8 @@ import type { Role } from '../kernel/devices.ts';
 import type { NodePortSelection } from '../kernel/node-ports.ts';
 import { LARGEST_MAP, type Sizes, stateNames } from '../kernel/sizes.ts';
 import type { AllocationRanges } from '../kube/allocate.ts';
-import { type Cidr, familyOf, parseCidr } from '../model/address.ts';
+import type { MetricsAddress } from '../metrics-server.ts';
+import { type Cidr, familyOf, parseAddress, parseCidr } from '../model/address.ts';
 import { tableNames } from '../plan/tables.ts';
 import { parsePairs, UsageError } from './usage.ts';
 
@@ -59,6 +60,18 @@ export function parseDevices(texts: readonly string[]): Map<string, Role> {
       return [name, role];
     }),
   );
+}
+
+/** `--metrics-bind-address IP:PORT`, as kube-proxy has it; an address alone gets kube-proxy's port. */
+export function parseMetricsAddress(text: string): MetricsAddress | null {
+  if (text === '') return null;
+  const [, inBrackets, plain, digits] = /^(?:\[([^\]]*)\]|([^:]*)):(\d+)$/.exec(text) ?? [];
+  const host = parseAddress(inBrackets ?? plain ?? text);
+  const port = digits === undefined ? 10249 : Number(digits);
+  if (host === null || port > 65535) {
+    throw new UsageError(`--metrics-bind-address ${text} is not IP:PORT, such as 127.0.0.1:10249 or [::1]:10249`);
+  }
+  return { host, port };
 }
 
 /** Maps whose size is part of what the programs are. */

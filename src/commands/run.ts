@@ -16,6 +16,7 @@ interface RunFlags {
   socketUdp: 'auto' | 'host' | 'all';
   mapSize: string[];
   auditInterval: string;
+  metricsBindAddress: string;
   verbose: boolean;
   logFormat?: LogFormat;
 }
@@ -104,6 +105,12 @@ function builder(cli: Argv): Argv {
       default: '5m',
       describe: 'how often all rows are read back and compared',
     })
+    .option('metrics-bind-address', {
+      type: 'string',
+      requiresArg: true,
+      default: '127.0.0.1:10249',
+      describe: "IP:PORT where Prometheus finds /metrics; '' for nowhere",
+    })
     .option('verbose', {
       alias: 'v',
       type: 'boolean',
@@ -125,14 +132,14 @@ function builder(cli: Argv): Argv {
 async function handle(flags: RunFlags): Promise<void> {
   if (flags.cleanup) return (await import('./unload.ts')).unloadAndTell(flags.pinDir);
   if (flags.manifests === undefined) throw new UsageError('--manifests FILE|DIR is missing');
-  const { parseDevices, parseNodePortAddresses, parseNodePorts, parseServiceCidrs, parseSizes } = await import(
-    './run-options.ts'
-  );
+  const { parseDevices, parseMetricsAddress, parseNodePortAddresses, parseNodePorts, parseServiceCidrs, parseSizes } =
+    await import('./run-options.ts');
   const serviceCidrs = flags.serviceCidr === undefined ? undefined : parseServiceCidrs(flags.serviceCidr);
   const nodePortRange = parseNodePorts(flags.nodePortRange);
   const nodePorts = parseNodePortAddresses(flags.nodeportAddresses);
   const devices = parseDevices(flags.device);
   const sizes = parseSizes(flags.mapSize);
+  const metricsAddress = parseMetricsAddress(flags.metricsBindAddress);
   const auditSeconds = parseSeconds('--audit-interval', flags.auditInterval);
 
   const { makeLog } = await import('../log.ts');
@@ -159,6 +166,7 @@ async function handle(flags: RunFlags): Promise<void> {
       socketUdp: flags.socketUdp,
       sizes,
       auditSeconds,
+      metricsAddress,
     },
     stop.signal,
   );

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import type { Argv, CommandModule } from 'yargs';
 import { kernelRelease, libbpfVersion } from '../kernel/kernel.ts';
 import { currentGeneration, pinDir } from '../kernel/pins.ts';
 import { defaultPinDir } from '../kernel/place.ts';
 import { layoutHash } from '../layout.gen.ts';
+import { ownVersion } from '../own-version.ts';
 
 export const command: CommandModule = {
   command: 'version',
@@ -34,11 +34,8 @@ export const command: CommandModule = {
 
 /** Without `generation` where this user may not look. */
 function versions(pins: string): Record<string, string | null> {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
   return {
-    bpfsvc: version,
+    bpfsvc: ownVersion(),
     kernel: kernelRelease().text,
     libbpf: libbpfVersion().replace(/^v/, ''),
     node: process.versions.node,
