@@ -10,6 +10,8 @@ export interface FlowItem extends ServiceRef {
   /** The way back. */
   readonly reply: boolean;
   readonly hairpin: boolean;
+  /** The backend is elsewhere and sees this node's address. */
+  readonly masquerade: boolean;
   /** Not confirmed by the client yet. */
   readonly halfOpen: boolean;
   readonly state: readonly string[];
@@ -23,9 +25,14 @@ export interface Tuple {
 
 export interface AffinityItem extends ServiceRef {
   readonly client: string;
+  /** The cookie of a network namespace whose sockets are one client; null: it is an address. */
+  readonly netns: string | null;
   readonly backend: string;
   readonly idleSeconds: number;
 }
+
+/** No client has a multicast address: see client_of() in bpf/asked.h. */
+const NETNS_PREFIX = 'ff00000000000000';
 
 /** A flow that was confirmed stays in half_open too until the room is needed: what counts is its row in flows. */
 export function flowItems(reading: Reading): FlowItem[] {
@@ -55,6 +62,7 @@ function flowItem({ tables, nowSeconds }: Reading, key: string, value: string, h
     becomes: tuple(to),
     reply: (to.flags & flowFlag.reply) !== 0,
     hairpin: (to.flags & flowFlag.hairpin) !== 0,
+    masquerade: (to.flags & flowFlag.masquerade) !== 0,
     halfOpen: halfOpen || (to.state & flowState.replied) === 0,
     state: stateNames(to.state),
     idleSeconds: Math.max(0, nowSeconds - to.seen),
@@ -73,6 +81,7 @@ export function affinityItems({ tables, affinity: rows, nowSeconds }: Reading): 
     return {
       ...refOf(tables, servicePort),
       client: addressFromHex(client),
+      netns: client.startsWith(NETNS_PREFIX) ? String(BigInt(`0x${client.slice(NETNS_PREFIX.length)}`)) : null,
       backend: endpointText(addressFromHex(address), backendPort),
       idleSeconds: Math.max(0, nowSeconds - seen),
     };

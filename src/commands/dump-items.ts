@@ -211,7 +211,8 @@ function slotText({ address, port }: { address: string; port: number }): string 
   return endpointText(addressFromHex(address), port);
 }
 
-function countersOf(reasons: ReadonlyMap<number, bigint> | undefined): Record<string, number> {
+/** By their names, in the order of the reasons. */
+export function countersOf(reasons: ReadonlyMap<number, bigint> | undefined): Record<string, number> {
   const sorted = [...(reasons ?? [])].sort(([a], [b]) => a - b);
   return Object.fromEntries(sorted.map(([why, count]) => [reasonName(why), Number(count)]));
 }

@@ -31,13 +31,26 @@ export function servicesText(items: readonly ServiceItem[], wide: boolean): stri
       addresses(item.externalIPs),
       `${portName && `${portName}:`}${port}${item.nodePort === null ? '' : `:${item.nodePort}`}/${protocol}`,
       wide ? item.backends.join(',') : shortened(item.backends),
-      ...['connected_', 'reject_', 'drop_'].map((kind) => String(sum(counters, kind))),
+      String(sum(counters, 'connected_') - (counters.connected_moved ?? 0)), // counted as a connection, too
+      String(sum(counters, 'reject_')),
+      String(sum(counters, 'drop_')),
     ];
-    const reasons = Object.entries(counters).map(([why, count]) => `${why}=${count}`);
     const affinity = affinitySeconds > 0 ? `${affinitySeconds}s` : '';
-    return wide ? [...text, pool, affinity, reasons.join(','), String(id)] : text;
+    return wide ? [...text, pool, affinity, reasonsText(counters), String(id)] : text;
   });
   return columns(wide ? [...titles, 'POOL', 'AFFINITY', 'COUNTERS', 'ID'] : titles, rows);
+}
+
+/** What was counted of no Service's: an address that none has, a connection straight to a pod. Empty if nothing was. */
+export function noServiceText(counters: ServiceItem['counters']): string {
+  const reasons = reasonsText(counters);
+  return reasons && `\nof no Service: ${reasons}\n`;
+}
+
+function reasonsText(counters: ServiceItem['counters']): string {
+  return Object.entries(counters)
+    .map(([why, count]) => `${why}=${count}`)
+    .join(',');
 }
 
 export function frontendsText(items: readonly FrontendItem[], wide: boolean): string {
@@ -78,19 +91,26 @@ export function backendsText(items: readonly BackendItem[], wide: boolean): stri
   return columns(wide ? [...titles, 'ID'] : titles, rows);
 }
 
-/** Only the rows of the way there, unless wide: their twins say nothing new. */
+/**
+ * Only the rows of the way there, unless wide: their twins say nothing new. A client whose backend sees another address
+ * is told with that.
+ */
 export function flowsText(items: readonly FlowItem[], wide: boolean): string {
   const titles = ['SERVICE', 'PROTOCOL', 'CLIENT', 'TO', 'BACKEND', 'STATE', 'IDLE'];
   const rows = items
     .filter((item) => wide || !item.reply)
     .map((item) => {
-      const state = [item.halfOpen ? 'half_open' : '', ...item.state, item.hairpin ? 'hairpin' : ''].filter(Boolean);
+      const { halfOpen, hairpin, masquerade } = item;
+      const marks = [hairpin ? 'hairpin' : '', masquerade ? 'masquerade' : ''];
+      const state = [halfOpen ? 'half_open' : '', ...item.state, ...marks].filter(Boolean);
       const text = [
         serviceText(item),
         item.protocol,
         item.from.source,
         item.from.destination,
-        item.becomes.destination,
+        wide || item.becomes.source === item.from.source
+          ? item.becomes.destination
+          : `${item.becomes.destination} as ${item.becomes.source}`,
         state.join(','),
         `${item.idleSeconds}s`,
       ];
@@ -102,7 +122,8 @@ export function flowsText(items: readonly FlowItem[], wide: boolean): string {
 export function affinityText(items: readonly AffinityItem[], wide: boolean): string {
   const titles = ['SERVICE', 'CLIENT', 'BACKEND', 'IDLE'];
   const rows = items.map((item) => {
-    const text = [serviceText(item), item.client, item.backend, `${item.idleSeconds}s`];
+    const client = item.netns === null ? item.client : `netns ${item.netns}`;
+    const text = [serviceText(item), client, item.backend, `${item.idleSeconds}s`];
     return wide ? [...text, String(item.id)] : text;
   });
   return columns(wide ? [...titles, 'ID'] : titles, rows);

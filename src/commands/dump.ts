@@ -8,8 +8,8 @@ import { RefusedError } from '../kernel/refused.ts';
 import { readRows, readSettledTables } from '../kernel/tables.ts';
 import { openCurrent } from './current-generation.ts';
 import { affinityItems, flowItems } from './dump-flows.ts';
-import { backendItems, frontendItems, serviceItems } from './dump-items.ts';
-import { affinityText, backendsText, flowsText, frontendsText, servicesText } from './dump-text.ts';
+import { backendItems, countersOf, frontendItems, serviceItems } from './dump-items.ts';
+import { affinityText, backendsText, flowsText, frontendsText, noServiceText, servicesText } from './dump-text.ts';
 import type { Reading, ServiceRef } from './service-ref.ts';
 import { UsageError } from './usage.ts';
 
@@ -97,12 +97,19 @@ function wordsOf({ what = 'services', service }: DumpFlags): { what: KindName; s
 
 async function render(path: string, what: KindName, service: string | undefined, flags: DumpFlags): Promise<string> {
   using generation = openCurrent(path);
-  const items = kinds[what].items(await read(generation, what)).filter((item) => isAskedFor(item, service, flags));
+  const reading = await read(generation, what);
+  const items = kinds[what].items(reading).filter((item) => isAskedFor(item, service, flags));
   if (service !== undefined && items.length === 0 && !flags.watch) {
     throw new RefusedError(`the kernel holds nothing of Service ${service} among its ${what}`);
   }
-  if (flags.output !== 'json') return kinds[what].text(items, flags.output === 'wide');
-  return `${JSON.stringify({ kind: what, generation: generation.hash, items }, undefined, 2)}\n`;
+  const isAll = what === 'services' && service === undefined && flags.namespace === undefined;
+  const ofNoService = countersOf(reading.counters.get(0));
+  if (flags.output === 'json') {
+    const document = { kind: what, generation: generation.hash, items, ...(isAll && { ofNoService }) };
+    return `${JSON.stringify(document, undefined, 2)}\n`;
+  }
+  const isWide = flags.output === 'wide';
+  return `${kinds[what].text(items, isWide)}${isAll && isWide ? noServiceText(ofNoService) : ''}`;
 }
 
 function isAskedFor({ namespace, name }: ServiceRef, service: string | undefined, flags: DumpFlags): boolean {
