@@ -4,9 +4,10 @@ import { outside } from './outside.ts';
 import { programs } from './programs.ts';
 import { sockets } from './sockets.ts';
 import { stages } from './stages.ts';
+import { telling } from './telling.ts';
 
 /**
  * All deliberate faults. One that was found in real life belongs here, beside the test that would have caught it. `make
  * mutants` tries them.
  */
-export const mutants: readonly Mutant[] = [...stages, ...outside, ...programs, ...odd, ...sockets];
+export const mutants: readonly Mutant[] = [...stages, ...outside, ...programs, ...odd, ...telling, ...sockets];
