@@ -104,7 +104,7 @@ export const programs: readonly Mutant[] = [
     [
       'a lost connection ends in silence',
       'return reject(skb, packet, frontend.service_port, REASON_REJECT_NO_FLOW);',
-      'return TC_ACT_SHOT;',
+      'return skb ? TC_ACT_SHOT : TC_ACT_OK;',
     ],
     [
       'what nobody translated leaves the node',

@@ -30,9 +30,7 @@ async function layCable(lab: Lab, node: Node): Promise<void> {
 test('clients that come by a device without a link header reach backends here and elsewhere', async (t) => {
   await using stage = await setStage('tun', strict, 1);
   const { lab, node, agent, abroad } = stage;
-  const attached = agent.logged(/tun0/);
-  await layCable(lab, node);
-  await attached;
+  await Promise.all([agent.logged(/attached at tun0/), layCable(lab, node)]);
   for (const family of families) {
     for (const protocol of ['tcp', 'udp'] as const) {
       for (const manner of ['nodePort', 'externalIP', 'clusterIP'] as const) {
