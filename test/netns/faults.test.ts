@@ -58,8 +58,9 @@ function write(name: string, objects: readonly object[]): string {
   return path;
 }
 
+/** Of Services: what is over, as the note of a removed backend, goes by itself and later. */
 function wroteRows(message: string): boolean {
-  return /^[1-9]\d* rows? written/.test(message);
+  return /^[1-9]\d* rows? written for [1-9]/.test(message);
 }
 
 /** What there is at one moment, but for rows of frontends that change while their pools are read. */
