@@ -45,6 +45,11 @@ async function devicePins(node: Node): Promise<string[]> {
   return Object.keys((await readPinned(node.pinDir)).links).filter((pin) => pin.startsWith('tcx-'));
 }
 
+/** Both ways of each pod's veth, and of the one wire. */
+function hooksOf(node: Node): number {
+  return 2 * node.pods.length + 2;
+}
+
 async function connectionsAtTc(agent: Agent): Promise<number> {
   const { stdout } = await agent.bpfsvc('dump', 'services', 'default/web', '-o', 'json');
   const { items } = JSON.parse(stdout) as { items: { counters: Record<string, number> }[] };
@@ -107,8 +112,7 @@ test('pods by the dozen come and go while others ask: no request fails, and the 
   const last = pods.at(-1) as Pod;
   await startServer(lab, last, [8080]);
   agent.write(objects([lab.pod('n1p2'), last]));
-  const wires = 1;
-  await eventually(async () => assert.equal((await devicePins(node)).length, wires + 2 * node.pods.length));
+  await eventually(async () => assert.equal((await devicePins(node)).length, hooksOf(node)));
   await using client = startClient(lab, pods[0] as Pod);
   await eventually(async () => {
     const { ok, backends } = await client.request({ protocol: 'tcp', address: web[0] as string, port: 80, count: 20 });
@@ -139,7 +143,7 @@ test('a device that flaps, changes its name and vanishes does not end the agent,
     const { backends } = await visitors.pod.request({ protocol: 'tcp', address: web[1] as string, port: 80, count: 5 });
     assert.deepEqual(backends, { server: 5 });
   });
-  await eventually(async () => assert.equal((await devicePins(node)).length, 1 + 2 * node.pods.length));
+  await eventually(async () => assert.equal((await devicePins(node)).length, hooksOf(node)));
   t.deepEqual(failures(await questions.stop()), []);
   t.deepEqual(
     agent.log.filter(({ level }) => level !== 'info'),
