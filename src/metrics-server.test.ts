@@ -1,7 +1,9 @@
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
 import pino, { type Logger } from 'pino';
+import { eventually } from '../test/netns/eventually.ts';
 import { BpfError } from './kernel/kernel.ts';
 import { serveMetrics } from './metrics-server.ts';
 
@@ -17,7 +19,7 @@ function recorder(): { log: Logger; lines: Line[] } {
 }
 
 async function logged(lines: readonly Line[], count: number): Promise<void> {
-  while (lines.length < count) await new Promise((resolve) => setTimeout(resolve, 10));
+  await eventually(() => assert(lines.length >= count));
 }
 
 /** Serves at a free port; the URL of it, and what was logged. */
@@ -81,17 +83,23 @@ test('serveMetrics() warns once of an address that is taken, holds nobody up, an
     'the others only tell who looks for a fault',
   );
   other.close();
-  while (lines.at(-1)?.level !== 30) await new Promise((resolve) => setTimeout(resolve, 10));
+  await eventually(() => assert.equal(lines.at(-1)?.level, 30));
   t.is(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text(), 'a 1\n');
 });
 
 test('serveMetrics() ends with its signal, whoever is connected', async (t) => {
   const { log, lines } = recorder();
   const stop = new AbortController();
-  serveMetrics({ host: '127.0.0.1', port: 0 }, () => new Promise(() => {}), log, stop.signal);
+  const { promise: isAsked, resolve } = Promise.withResolvers<void>();
+  const text = () => {
+    resolve();
+    return new Promise<string>(() => {});
+  };
+  serveMetrics({ host: '127.0.0.1', port: 0 }, text, log, stop.signal);
   await logged(lines, 1);
-  const asked = fetch(`http://127.0.0.1:${lines[0]?.port}/metrics`);
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  const asked = fetch(`http://127.0.0.1:${lines[0]?.port}/metrics`, { signal: AbortSignal.timeout(10_000) });
+  await isAsked;
   stop.abort();
-  await t.throwsAsync(asked);
+  const error = await t.throwsAsync(asked);
+  t.is(error?.name, 'TypeError', 'it was cut off, and did not wait');
 });

@@ -75,7 +75,7 @@ async function trace(flags: TraceFlags): Promise<void> {
   requirePermission();
   const path = flags.pinDir ?? defaultPinDir();
   const generation = openCurrent(path);
-  await requireService(await readRows(generation.tables.names), flags.service);
+  requireService(await readRows(generation.tables.names), flags.service);
 
   const stop = new AbortController();
   const failure: { error?: Error } = {};
@@ -147,12 +147,14 @@ function reasonBy(why: string | undefined): Pick<Wanted, 'kinds' | 'reason'> {
   throw new UsageError(`--reason ${why}: there is no such reason, but ${words}`);
 }
 
-async function requireService(names: ReadonlyMap<string, string>, asked: string | undefined): Promise<void> {
-  const known = [...names.values()].some((value) => {
+/** Whoever mistyped a name would wait for ever. */
+function requireService(names: ReadonlyMap<string, string>, asked: string | undefined): void {
+  if (asked === undefined) return;
+  const isKnown = [...names.values()].some((value) => {
     const { namespace, service } = servicePortName.decode(value);
-    return asked === undefined || `${namespace}/${service}` === asked;
+    return `${namespace}/${service}` === asked;
   });
-  if (!known && asked !== undefined) throw new RefusedError(`the kernel holds nothing of Service ${asked}`);
+  if (!isKnown) throw new RefusedError(`the kernel holds nothing of Service ${asked}`);
 }
 
 function itemOf(event: Event, { generation }: Trace): TraceItem {

@@ -25,14 +25,18 @@ export const telling: readonly Mutant[] = [
       'if (!is_closing(flow->state))\n		use(tell(key',
       'if (flow)\n		use(tell(key',
     ],
-    ['an idle flow was replaced', 'idle ? REASON_ENDED_IDLE : REASON_ENDED_REPLACED', 'REASON_ENDED_REPLACED'],
+    [
+      'an idle flow was replaced',
+      'idle ? REASON_ENDED_IDLE : REASON_ENDED_REPLACED',
+      'idle ? REASON_ENDED_REPLACED : REASON_ENDED_IDLE',
+    ],
   ]),
   ...faults('bpf/flow_state.h', events, [
     ['one FIN ends a flow', 'is_closing(flow->state | news)', '(news & ~FLOW_REPLIED)'],
     ['a reset is a FIN', 'news & FLOW_RESET ? REASON_ENDED_RESET', 'news & FLOW_REPLIED ? REASON_ENDED_RESET'],
   ]),
   ...faults('bpf/verdict.h', events, [
-    ['drops are not told', 'use(tell(tuple, NULL, service_port, reason));', ''],
+    ['drops are not told', 'use(tell(tuple, NULL, service_port, reason));', 'use(!!tuple);'],
     ['flows made are not told', 'use(tell(asked, flow, flow->service_port, reason));', ''],
   ]),
   ...faults('bpf/reject.h', events, [
@@ -48,7 +52,11 @@ export const telling: readonly Mutant[] = [
   ...faults('src/kernel/trace.ts', traces, [
     ['programs go on telling', 'this.#set(silence);', ''],
     ['what another left unread is told', 'told.time >= begin', 'told.time >= 0n'],
-    ['two may listen', 'this.#lock = lockTrace(dir.trace);', 'this.#lock = lockTrace(dir.links);'],
+    [
+      'two may listen',
+      'makeDirectory(dir.trace);\n    this.#lock = lockTrace(dir.trace);',
+      'makeDirectory(dir.trace + process.pid);\n    this.#lock = lockTrace(dir.trace + process.pid);',
+    ],
     ['it does not follow to the next generation', 'this.#generation = next;', 'this.#generation = this.#generation;'],
   ]),
   ...faults('src/commands/trace.ts', traces, [
