@@ -40,24 +40,34 @@ async function only(family: 4 | 6, remotePort: number): Promise<NetSocket> {
   return found[0] as NetSocket;
 }
 
+let lastPort = 4000;
+
+/** And the next two: a socket of the test before may not be gone yet. */
+function freshPort(): number {
+  lastPort += 10;
+  return lastPort;
+}
+
 for (const [type, address, family] of kinds) {
   test(`listSockets() finds a connected UDP socket of this namespace: ${type} to ${address}`, async (t) => {
-    const socket = await udp(type, address, 4001);
-    const { local, remote, ...rest } = await only(family, 4001);
+    const port = freshPort();
+    const socket = await udp(type, address, port);
+    const { local, remote, ...rest } = await only(family, port);
     t.like(rest, { family, protocol: 'udp', state: 'established', ifindex: 0 });
     t.true(rest.cookie > 0n);
-    t.deepEqual(remote, { address, port: 4001 });
+    t.deepEqual(remote, { address, port });
     t.is(local.port, socket.address().port);
-    t.deepEqual(await listSockets({ family, protocol: 'udp', states: ['close'], remotePort: 4001 }), []);
-    t.deepEqual(await listSockets({ family, protocol: 'udp', remotePort: 4002 }), []);
-    t.deepEqual(await listSockets({ family: family === 4 ? 6 : 4, protocol: 'udp', remotePort: 4001 }), []);
+    t.deepEqual(await listSockets({ family, protocol: 'udp', states: ['close'], remotePort: port }), []);
+    t.deepEqual(await listSockets({ family, protocol: 'udp', remotePort: port + 1 }), []);
+    t.deepEqual(await listSockets({ family: family === 4 ? 6 : 4, protocol: 'udp', remotePort: port }), []);
     socket.close();
   });
 
   test(`destroySocket() ends exactly that one: ${type} to ${address}`, async (t) => {
-    const [ended, spared] = [await udp(type, address, 4001), await udp(type, address, 4003)];
+    const port = freshPort();
+    const [ended, spared] = [await udp(type, address, port), await udp(type, address, port + 2)];
     const error = once(ended, 'error').then(([reason]) => reason as NodeJS.ErrnoException);
-    const found = await only(family, 4001);
+    const found = await only(family, port);
     t.false(await destroySocket({ ...found, cookie: found.cookie + 1n }), 'another socket with the same addresses');
     try {
       t.true(await destroySocket(found));
@@ -70,7 +80,7 @@ for (const [type, address, family] of kinds) {
     ended.send('anybody there?');
     t.is((await error).code, 'ECONNABORTED');
     t.false(await destroySocket(found), 'it is gone');
-    t.is((await only(family, 4003)).remote.port, 4003);
+    t.is((await only(family, port + 2)).remote.port, port + 2);
     ended.close();
     spared.close();
   });
