@@ -3,17 +3,17 @@ import type { BpfMap } from './kernel/kernel.ts';
 import { frontend, frontendKey, reason } from './layout.gen.ts';
 import { addressToHex } from './model/address.ts';
 import type { Inventory } from './plan/plan.ts';
+import { protocolText } from './protocol.ts';
 
 /** A NodePort that a process of this node wanted for itself. */
 export interface RefusedBind {
   readonly port: number;
-  readonly protocol: 'TCP' | 'UDP';
+  /** 'TCP' or 'UDP' */
+  readonly protocol: string;
   /** 'namespace/name' of whose NodePort it is. */
   readonly service: string;
   readonly times: bigint;
 }
-
-const TCP = 6;
 
 /** NodePorts stand under these. */
 const anyAddresses: readonly string[] = [addressToHex('0.0.0.0'), addressToHex('::')];
@@ -33,7 +33,7 @@ export function watchBinds(): (held: Inventory, counters: BpfMap) => readonly Re
       if (times <= 0n || isFirst) continue;
       const { port, protocol } = frontendKey.decode(key);
       const service = held.ids.byId.get(servicePort)?.owner ?? '';
-      refused.push({ port, protocol: protocol === TCP ? 'TCP' : 'UDP', service, times });
+      refused.push({ port, protocol: protocolText(protocol), service, times });
     }
     isFirst = false;
     return refused;

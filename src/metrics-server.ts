@@ -1,6 +1,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import { BpfError } from './kernel/kernel.ts';
+import { endpointText } from './model/address.ts';
 
 /** Where metrics are served. Port 0: any that is free. */
 export interface MetricsAddress {
@@ -45,13 +46,13 @@ export function serveMetrics(
     const seconds = retryMs / 1000;
     log[isTold ? 'debug' : 'warn'](
       { err: error },
-      `cannot serve metrics at ${placeText(host, port)}, trying again every ${seconds} s`,
+      `cannot serve metrics at ${endpointText(host, port)}, trying again every ${seconds} s`,
     );
     isTold = true;
     timer = setTimeout(() => server.listen(port, host), retryMs);
   });
   server.on('listening', () =>
-    log.info({ port: portOf(server) }, `metrics at http://${placeText(host, portOf(server))}/metrics`),
+    log.info({ port: portOf(server) }, `metrics at http://${endpointText(host, portOf(server))}/metrics`),
   );
   signal.addEventListener(
     'abort',
@@ -73,8 +74,4 @@ function end(response: ServerResponse, status: number, body: string): void {
 function portOf(server: Server): number {
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : 0;
-}
-
-function placeText(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

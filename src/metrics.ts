@@ -3,8 +3,10 @@ import { readCounters } from './kernel/counters.ts';
 import type { Datapath } from './kernel/datapath.ts';
 import type { Generation } from './kernel/generation.ts';
 import { type CountedName, countedNames, occupancy } from './kernel/occupancy.ts';
+import { readRow } from './kernel/tables.ts';
 import { reason, reasonName, servicePortName, u32 } from './layout.gen.ts';
 import type { TableName } from './plan/tables.ts';
+import { protocolText } from './protocol.ts';
 import type { Report } from './report.ts';
 
 /* The parts that are used alone: the whole package draws in Node's cluster, worker threads and more, 8 MB of memory. */
@@ -21,7 +23,6 @@ const OCCUPANCY_MS = 10_000;
 const ofService = ['namespace', 'service', 'port', 'protocol'] as const;
 type ServiceLabels = Record<(typeof ofService)[number], string>;
 
-const protocols: Readonly<Record<number, string>> = { 6: 'TCP', 17: 'UDP' };
 const nobody: ServiceLabels = { namespace: '', service: '', port: '', protocol: '' };
 
 /** What the agent and the kernel can tell in numbers. */
@@ -145,10 +146,10 @@ function labelCache(): (id: number, names: Generation['tables']['names']) => Ser
   return (id, names) => {
     const cached = known.get(id);
     if (cached !== undefined) return cached;
-    const row = names.lookup(Buffer.from(u32.encode(id), 'hex'));
+    const row = readRow(names, u32.encode(id));
     if (row === undefined) return nobody;
-    const { namespace, service, port, number, protocol } = servicePortName.decode(Buffer.from(row).toString('hex'));
-    const labels = { namespace, service, port: port || String(number), protocol: protocols[protocol] ?? `${protocol}` };
+    const { namespace, service, port, number, protocol } = servicePortName.decode(row);
+    const labels = { namespace, service, port: port || String(number), protocol: protocolText(protocol) };
     known.set(id, labels);
     return labels;
   };

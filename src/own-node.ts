@@ -58,7 +58,7 @@ export function isOtherNode(before: World, after: World): boolean {
 
 /** Are there other rows of the node itself, which every plan looks at, whatever its scope? */
 export function hasOtherRows(before: World, after: World): boolean {
-  const facts = ({ serviceCidrs, podsAtTc, nodePortAddresses, wires, removedBackends }: World) =>
-    JSON.stringify([serviceCidrs, podsAtTc, nodePortAddresses, wires, removedBackends]);
+  const facts = ({ serviceCidrs, podsAtTc, nodePortAddresses, wires }: World) =>
+    JSON.stringify([serviceCidrs, podsAtTc, nodePortAddresses, wires]);
   return facts(before) !== facts(after);
 }

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { bootSeconds } from './kernel/clock.ts';
 import { BpfError, type BpfMap } from './kernel/kernel.ts';
 import { UDP_SECONDS } from './kernel/objects.ts';
 import type { StateName } from './kernel/sizes.ts';
@@ -80,9 +81,4 @@ export function makeUdpKeeper(log: Logger): UdpKeeper {
       isReviewDue = true;
     },
   };
-}
-
-/** As the programs stamp. */
-function bootSeconds(): number {
-  return Number(process.hrtime.bigint() / 1_000_000_000n);
 }

@@ -1,6 +1,7 @@
 import { affinity, affinityKey, flow, flowFlag, flowKey, flowState, hookName } from '../layout.gen.ts';
-import { addressFromHex } from '../model/address.ts';
-import { byService, compare, endpointText, protocolText, type Reading, refOf, type ServiceRef } from './service-ref.ts';
+import { addressFromHex, endpointText } from '../model/address.ts';
+import { protocolText } from '../protocol.ts';
+import { byService, compare, type Reading, refOf, type ServiceRef } from './service-ref.ts';
 
 export interface FlowItem extends ServiceRef {
   readonly hook: string;

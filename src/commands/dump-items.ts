@@ -8,10 +8,11 @@ import {
   servicePortName,
   u32,
 } from '../layout.gen.ts';
-import { addressFromHex, addressToHex } from '../model/address.ts';
+import { addressFromHex, addressToHex, endpointText } from '../model/address.ts';
 import { anyAddress } from '../model/places.ts';
 import type { Tables } from '../plan/tables.ts';
-import { byService, compare, endpointText, protocolText, type Reading, refOf, type ServiceRef } from './service-ref.ts';
+import { protocolText } from '../protocol.ts';
+import { byService, compare, type Reading, refOf, type ServiceRef } from './service-ref.ts';
 
 /** Which of the pools the programs choose from: that of the whole cluster, or that of this node. */
 export type PoolName = 'any' | 'local';

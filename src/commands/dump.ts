@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv, CommandModule } from 'yargs';
+import { bootSeconds } from '../kernel/clock.ts';
 import { readCounters } from '../kernel/counters.ts';
 import type { Generation } from '../kernel/generation.ts';
 import { requirePermission } from '../kernel/machine.ts';
@@ -125,7 +126,7 @@ async function read({ tables, state }: Generation, what: KindName): Promise<Read
     flows: what === 'flows' ? await readRows(state.flows) : none,
     halfOpen: what === 'flows' ? await readRows(state.half_open) : none,
     affinity: what === 'affinity' ? await readRows(state.affinity) : none,
-    nowSeconds: Number(process.hrtime.bigint() / 1_000_000_000n),
+    nowSeconds: bootSeconds(),
   };
 }
 

@@ -23,8 +23,6 @@ export interface Reading {
   readonly nowSeconds: number;
 }
 
-const protocols: Readonly<Record<number, string>> = { 1: 'ICMP', 6: 'TCP', 17: 'UDP', 58: 'ICMPv6', 132: 'SCTP' };
-
 /** Empty names: nobody has this id, as that of a flow whose Service is gone. */
 export function refOf(tables: Tables, id: number): ServiceRef {
   return refFrom(id, tables.names.get(u32.encode(id)));
@@ -41,15 +39,6 @@ export function refFrom(id: number, value: string | undefined): ServiceRef {
 export function serviceText({ namespace, name, portName }: Omit<ServiceRef, 'id'>): string {
   if (name === '') return '';
   return `${namespace}/${name}${portName && `:${portName}`}`;
-}
-
-export function protocolText(protocol: number): string {
-  return protocols[protocol] ?? String(protocol);
-}
-
-/** '10.0.0.1:80', '[fd00::1]:80' */
-export function endpointText(address: string, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 export function byService(a: ServiceRef, b: ServiceRef): number {

@@ -1,6 +1,7 @@
 import { type Event, eventKindName, hookName, reasonName } from '../layout.gen.ts';
-import { addressFromHex } from '../model/address.ts';
-import { endpointText, protocolText, type ServiceRef } from './service-ref.ts';
+import { addressFromHex, endpointText, noAddressHex } from '../model/address.ts';
+import { protocolText } from '../protocol.ts';
+import type { ServiceRef } from './service-ref.ts';
 
 export interface TraceItem extends ServiceRef {
   /** RFC 3339 in UTC, to the microsecond. */
@@ -17,8 +18,6 @@ export interface TraceItem extends ServiceRef {
   readonly process: { readonly pid: number; readonly command: string } | null;
 }
 
-const NOBODY = '0'.repeat(32);
-
 /** An event in people's words. `bootTime`: nanoseconds of the Unix epoch at which the clock of events was zero. */
 export function traceItem(event: Event, service: ServiceRef, bootTime: bigint): TraceItem {
   const { asked, process, command } = event;
@@ -34,7 +33,7 @@ export function traceItem(event: Event, service: ServiceRef, bootTime: bigint): 
       destination: placeText(asked.destination, asked.destinationPort) ?? '',
     },
     becomes:
-      event.destination === NOBODY
+      event.destination === noAddressHex
         ? null
         : {
             source: placeText(event.source, event.sourcePort),
@@ -46,7 +45,7 @@ export function traceItem(event: Event, service: ServiceRef, bootTime: bigint): 
 
 /** Without a port where there is none: ICMP, later pieces. */
 function placeText(hex: string, port: number): string | null {
-  if (hex === NOBODY) return null;
+  if (hex === noAddressHex) return null;
   const address = addressFromHex(hex);
   return port === 0 ? address : endpointText(address, port);
 }

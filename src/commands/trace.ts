@@ -4,10 +4,10 @@ import { requirePermission } from '../kernel/machine.ts';
 import { pinDir } from '../kernel/pins.ts';
 import { defaultPinDir } from '../kernel/place.ts';
 import { RefusedError } from '../kernel/refused.ts';
-import { readRows } from '../kernel/tables.ts';
+import { readRow, readRows } from '../kernel/tables.ts';
 import { Trace, type Wanted } from '../kernel/trace.ts';
 import { type Event, eventKind, reason, servicePortName, u32 } from '../layout.gen.ts';
-import { addressToHex, parseAddress } from '../model/address.ts';
+import { addressToHex, noAddressHex, parseAddress } from '../model/address.ts';
 import { openCurrent } from './current-generation.ts';
 import { refFrom, type ServiceRef } from './service-ref.ts';
 import { type TraceItem, traceItem } from './trace-items.ts';
@@ -131,7 +131,7 @@ function wantedBy({ service, address, reason: why }: TraceFlags): Wanted {
   return {
     namespace,
     service: name,
-    address: parsed === undefined ? '0'.repeat(32) : addressToHex(parsed),
+    address: parsed === undefined ? noAddressHex : addressToHex(parsed),
     ...reasonBy(why),
   };
 }
@@ -163,6 +163,5 @@ function itemOf(event: Event, { generation }: Trace): TraceItem {
 }
 
 function serviceOf(id: number, { tables }: Trace['generation']): ServiceRef {
-  const name = id === 0 ? undefined : tables.names.lookup(Buffer.from(u32.encode(id), 'hex'));
-  return refFrom(id, name && Buffer.from(name).toString('hex'));
+  return refFrom(id, id === 0 ? undefined : readRow(tables.names, u32.encode(id)));
 }

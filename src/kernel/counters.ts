@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { BpfMap } from 'libbpf-ts';
 import { counterKey, reason } from '../layout.gen.ts';
-import { readRows } from './tables.ts';
+import { readRow, readRows } from './tables.ts';
 
 /** Hex of one CPU's value. */
 const CPU_DIGITS = 16;
@@ -19,8 +19,7 @@ export async function readCounters(map: BpfMap): Promise<Map<number, Map<number,
 
 /** One of them; 0 if nothing was counted. */
 export function readCounter(map: BpfMap, servicePort: number, why: number): bigint {
-  const value = map.lookup(Buffer.from(counterKey.encode({ servicePort, reason: why }), 'hex'));
-  return value === undefined ? 0n : sumOfCpus(Buffer.from(value).toString('hex'));
+  return sumOfCpus(readRow(map, counterKey.encode({ servicePort, reason: why })) ?? '');
 }
 
 function sumOfCpus(value: string): bigint {

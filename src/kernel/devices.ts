@@ -31,6 +31,11 @@ export interface RoleRules {
 const LOCAL_TABLE = 255;
 const UNICAST = 1;
 
+/** One that packets to others take. */
+export function isOrdinaryRoute({ table, type }: NetRoute): boolean {
+  return table !== LOCAL_TABLE && type === UNICAST;
+}
+
 /** ARPHRD_...: of these the kernel hands packets on without a link header (dev_is_mac_header_xmit and ppp): ppp, raw IP, ipip, ip6tnl, sit, gre, pimreg, ip6gre, none (tun, WireGuard), void. */
 const headless: ReadonlySet<number> = new Set([512, 519, 768, 769, 776, 778, 779, 823, 65534, 65535]);
 
@@ -128,7 +133,7 @@ function gather(network: Network, rules: RoleRules): Facts {
   const defaultRoute = new Set<number>();
   const gatewayRoute = new Map<number, string>();
   for (const route of network.routes) {
-    if (route.table === LOCAL_TABLE || route.type !== UNICAST) continue;
+    if (!isOrdinaryRoute(route)) continue;
     const devices = route.ifindexes.length > 0 ? route.ifindexes : [route.ifindex];
     for (const ifindex of devices) {
       if (route.prefixLength === 0) defaultRoute.add(ifindex);

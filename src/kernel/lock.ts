@@ -7,11 +7,9 @@ import { RefusedError } from './refused.ts';
  * process ends, in whatever way. Throws a RefusedError that names the holder.
  */
 export function lockPinDir(path: string): PathLock {
-  const lock = lockPath(path);
-  if (lock) return lock;
-  const pid = pinDirHolder(path);
-  throw new RefusedError(
-    `another bpfsvc agent${pid === undefined ? '' : ` (pid ${pid})`} holds ${path}: stop it first, or give this one a --pin-dir of its own`,
+  return lockAlone(
+    path,
+    (pid) => `another bpfsvc agent${pid} holds ${path}: stop it first, or give this one a --pin-dir of its own`,
   );
 }
 
@@ -20,12 +18,15 @@ export function lockPinDir(path: string): PathLock {
  * a RefusedError that names the other.
  */
 export function lockTrace(path: string): PathLock {
+  return lockAlone(path, (pid) => `another bpfsvc trace${pid} listens already, and only one can: end it first`);
+}
+
+/** `refusal` is given ' (pid 5)', or '' where that is not known. */
+function lockAlone(path: string, refusal: (pid: string) => string): PathLock {
   const lock = lockPath(path);
   if (lock) return lock;
   const pid = pinDirHolder(path);
-  throw new RefusedError(
-    `another bpfsvc trace${pid === undefined ? '' : ` (pid ${pid})`} listens already, and only one can: end it first`,
-  );
+  throw new RefusedError(refusal(pid === undefined ? '' : ` (pid ${pid})`));
 }
 
 /** The process that holds the lock of a directory; undefined: none, or one in another pid namespace. */

@@ -1,4 +1,4 @@
-import { type Address, type Cidr, cidrContains, familyOf } from '../model/address.ts';
+import { type Address, type Cidr, cidrContains, firstOfFamily } from '../model/address.ts';
 import type { Network } from './devices.ts';
 import { localAddresses } from './network.ts';
 
@@ -24,7 +24,7 @@ export function nodePortAddresses(
 ): Address[] {
   const chosen = new Set<Address>(selection.localhost ? LOCALHOST : []);
   for (const family of selection.primary ? ([4, 6] as const) : []) {
-    const primary = nodeAddresses.find((address) => familyOf(address) === family);
+    const primary = firstOfFamily(nodeAddresses, family);
     if (primary !== undefined) chosen.add(primary);
   }
   for (const address of localAddresses(network)) {

@@ -56,6 +56,12 @@ export async function readRows(map: BpfMap, rows: Rows = new Map()): Promise<Row
   return rows;
 }
 
+/** One row's value as hex; undefined: it is not there. `key` is hex, too. */
+export function readRow(map: BpfMap, key: string): string | undefined {
+  const value = map.lookup(Buffer.from(key, 'hex'));
+  return value && Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex');
+}
+
 /** The slots that the pools of these frontends cover, each once, in ascending order; none beyond `capacity`. */
 export function liveSlots(frontends: Rows, capacity: number): number[] {
   const slots = new Set<number>();

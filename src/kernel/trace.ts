@@ -1,5 +1,7 @@
 import { type PathLock, RingBuffer } from 'libbpf-ts';
 import { type Event, event, reason, type TraceFilter, traceFilter, u32 } from '../layout.gen.ts';
+import { noAddressHex } from '../model/address.ts';
+import { bootSeconds } from './clock.ts';
 import { readCounter } from './counters.ts';
 import { type Generation, openGeneration } from './generation.ts';
 import { lockTrace } from './lock.ts';
@@ -16,7 +18,7 @@ const RENEWAL_MS = 3000;
 const silence: TraceFilter = {
   namespace: '',
   service: '',
-  address: '0'.repeat(32),
+  address: noAddressHex,
   kinds: 0,
   reason: 0,
   until: 0,
@@ -61,7 +63,7 @@ export class Trace implements Disposable {
       // whoever was killed while listening has left what it did not read
       if (told.time >= begin && !this.#isClosed) onEvent(told);
     });
-    this.#set({ ...wanted, until: lease() });
+    this.#set({ ...wanted, until: bootSeconds() + LEASE_SECONDS });
     this.#timer = setInterval(() => this.#renew(), RENEWAL_MS);
   }
 
@@ -95,7 +97,7 @@ export class Trace implements Disposable {
   #renew(): void {
     try {
       this.#follow();
-      this.#set({ ...this.#wanted, until: lease() });
+      this.#set({ ...this.#wanted, until: bootSeconds() + LEASE_SECONDS });
     } catch (error) {
       this.#fail(error as Error);
     }
@@ -124,8 +126,4 @@ export class Trace implements Disposable {
     const { trace_filter: slot } = this.#generation.state;
     slot.update(Buffer.from(u32.encode(0), 'hex'), Buffer.from(traceFilter.encode(filter), 'hex'));
   }
-}
-
-function lease(): number {
-  return Number(process.hrtime.bigint() / 1_000_000_000n) + LEASE_SECONDS;
 }

@@ -1,9 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
 import { type BpfMap, destroySocket, listSockets } from 'libbpf-ts';
 import { type Flow, flow, flowFlag, flowKey, socketKey, socketPeer } from '../layout.gen.ts';
-import { addressFromHex, addressToHex } from '../model/address.ts';
+import { addressFromHex, addressToHex, noAddressHex } from '../model/address.ts';
 import type { Choice } from '../plan/removals.ts';
 import type { StateName } from './sizes.ts';
+import { readRow } from './tables.ts';
 
 const UDP = 17;
 
@@ -21,7 +22,7 @@ function offsetOf(marked: string): number {
 }
 
 function noAddresses(): { source: string; destination: string } {
-  return { source: '0'.repeat(32), destination: '0'.repeat(32) };
+  return { source: noAddressHex, destination: noAddressHex };
 }
 
 function noFlowFields(): Omit<Flow, 'source' | 'destination'> {
@@ -89,9 +90,9 @@ export async function endStaleSockets(reverse: BpfMap, serves: (choice: Choice) 
       const { address, port } = socket.remote;
       const { cookie } = socket;
       const key = socketKey.encode({ cookie, address: addressToHex(address), port, protocol: UDP });
-      const row = reverse.lookup(Buffer.from(key, 'hex'));
+      const row = readRow(reverse, key);
       if (row === undefined) continue;
-      const { servicePort } = socketPeer.decode(Buffer.from(row).toString('hex'));
+      const { servicePort } = socketPeer.decode(row);
       if (!serves({ address, port, servicePort }) && (await destroySocket(socket))) ended += 1;
     }
   }

@@ -1,13 +1,11 @@
 import type { NetAddress, NetRoute } from 'libbpf-ts';
-import { type Address, familyOf, parseAddress } from '../model/address.ts';
+import { type Address, firstOfFamily, parseAddress } from '../model/address.ts';
 import type { Wire } from '../plan/world.ts';
-import type { Device, Network } from './devices.ts';
+import { type Device, isOrdinaryRoute, type Network } from './devices.ts';
 import { GLOBAL_SCOPE } from './network.ts';
 
 /** rtnetlink(7), if_addr.h: what makes an address one that the kernel does not choose of itself, or not yet. */
 const DISCOURAGED = 0x01 | 0x08 | 0x20 | 0x40; // secondary or temporary, duplicate, deprecated, tentative
-const LOCAL_TABLE = 255;
-const UNICAST = 1;
 
 /**
  * Each wire, and what the source becomes of what is forwarded by it on behalf of a client from outside: what its routes
@@ -20,7 +18,7 @@ export function wiresOf(network: Network, devices: readonly Device[], nodeAddres
     const source = (family: 4 | 6): Address | null =>
       preferredSource(network.routes, ifindex, family) ??
       firstAddress(network.addresses, ifindex, family) ??
-      nodeAddresses.find((address) => familyOf(address) === family) ??
+      firstOfFamily(nodeAddresses, family) ??
       null;
     return { ifindex, ipv4: source(4), ipv6: source(6) };
   });
@@ -29,11 +27,7 @@ export function wiresOf(network: Network, devices: readonly Device[], nodeAddres
 function preferredSource(routes: readonly NetRoute[], ifindex: number, family: 4 | 6): Address | undefined {
   const told = routes.filter(
     (route) =>
-      route.family === family &&
-      route.ifindex === ifindex &&
-      route.source !== undefined &&
-      route.type === UNICAST &&
-      route.table !== LOCAL_TABLE,
+      route.family === family && route.ifindex === ifindex && route.source !== undefined && isOrdinaryRoute(route),
   );
   const rank = ({ gateway, prefixLength, priority }: NetRoute) =>
     (gateway === undefined ? 1e12 : 0) + prefixLength * 1e9 + Math.min(priority, 1e9 - 1);

@@ -57,6 +57,19 @@ export function addressFromHex(hex: string): Address {
   return shortest(groups);
 }
 
+/** The first of a family: of a node's addresses, its primary one. */
+export function firstOfFamily(addresses: readonly Address[], family: 4 | 6): Address | undefined {
+  return addresses.find((address) => familyOf(address) === family);
+}
+
+/** '10.0.0.1:80', '[fd00::1]:80' */
+export function endpointText(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** What stands in the maps for no address, as hex: no host has the unspecified one. */
+export const noAddressHex: string = '0'.repeat(32);
+
 /** Never across families: '::/0' does not contain an IPv4 address. */
 export function cidrContains(cidr: Cidr, address: Address): boolean {
   const family = familyOf(cidr.address);

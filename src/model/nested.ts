@@ -1,3 +1,4 @@
+import { endpointText } from './address.ts';
 import { type Claims, clusterOwnerOf } from './claims.ts';
 import type { NodeFacts } from './node.ts';
 import type { Endpoint } from './service.ts';
@@ -22,7 +23,7 @@ export function nestedServices(claims: Claims, node: NodeFacts): Nested {
   const isNested = ({ address, port }: Endpoint): boolean => {
     const owner = clusterOwnerOf(claims, address);
     if (owner === undefined || node.localAddresses.has(address)) return false;
-    const text = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+    const text = endpointText(address, port);
     found.set(
       text,
       `endpoint ${text} is left out: it is the clusterIP of Service ${owner}, and a Service has no Services behind it`,

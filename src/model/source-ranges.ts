@@ -1,4 +1,4 @@
-import { type Cidr, cidrContains, familyOf } from './address.ts';
+import { type Cidr, cidrContains, familyOf, firstOfFamily } from './address.ts';
 import type { NodeFacts } from './node.ts';
 import type { Service } from './service.ts';
 
@@ -9,7 +9,7 @@ import type { Service } from './service.ts';
 export function allowedSources(service: Service, family: 4 | 6, node: NodeFacts): readonly Cidr[] | null {
   const ranges = service.sourceRanges.filter(({ address }) => familyOf(address) === family);
   if (ranges.length === 0 || ranges.some(({ prefixLength }) => prefixLength === 0)) return null;
-  const primary = node.addresses.find((address) => familyOf(address) === family);
+  const primary = firstOfFamily(node.addresses, family);
   if (primary === undefined || !ranges.some((range) => cidrContains(range, primary))) return ranges;
   const own = service.loadBalancerIPs.filter((address) => familyOf(address) === family);
   return [...ranges, ...own.map((address) => ({ address, prefixLength: family === 4 ? 32 : 128 }))];

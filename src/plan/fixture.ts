@@ -1,5 +1,6 @@
 import { u32 } from '../layout.gen.ts';
-import type { Endpoint, Service } from '../model/service.ts';
+import { endpoint, web as webService } from '../model/fixture.ts';
+import type { Service } from '../model/service.ts';
 import {
   type Capacity,
   confirm,
@@ -26,37 +27,11 @@ export const nothing: World = {
   removedBackends: [],
 };
 
-function endpoint(address: string): Endpoint {
-  return {
-    address,
-    port: 8080,
-    ready: true,
-    serving: true,
-    terminating: false,
-    nodeName: 'there',
-    zoneHints: [],
-    nodeHints: [],
-  };
-}
-
 /** A world of Services with one port http (80/TCP) at 10.96.0.1, and what stands behind it. */
 export function worldOf(services: Record<string, Partial<Service> & { behind?: readonly string[] }>): World {
   const entries = Object.entries(services).map(([name, { behind = [], ...more }]) => {
-    const service: Service = {
-      namespace: 'default',
-      name,
-      created: '',
-      clusterIPs: ['10.96.0.1'],
-      externalIPs: [],
-      loadBalancerIPs: [],
-      sourceRanges: [],
-      ports: [{ name: 'http', protocol: 'TCP', number: 80, nodePort: 0 }],
-      affinitySeconds: 0,
-      internalLocal: false,
-      externalLocal: false,
-      ...more,
-    };
-    const endpoints = behind.map(endpoint);
+    const service: Service = { ...webService, name, ...more };
+    const endpoints = behind.map((address) => endpoint(address));
     const ports = service.ports.map((port) => [`${port.name}/${port.protocol}`, endpoints] as const);
     return { name: `default/${name}`, service, endpoints: new Map(ports) };
   });

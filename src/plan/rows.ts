@@ -13,7 +13,7 @@ import {
   u32,
   wire,
 } from '../layout.gen.ts';
-import { type Address, addressToHex, type Cidr, familyOf } from '../model/address.ts';
+import { type Address, addressToHex, type Cidr, familyOf, firstOfFamily, noAddressHex } from '../model/address.ts';
 import type { Frontend, Pool } from '../model/frontends.ts';
 import type { Protocol, Service, ServicePort } from '../model/service.ts';
 import { checkOf } from './check.ts';
@@ -115,10 +115,7 @@ function bitsOf({ address, prefixLength }: Cidr): number {
 }
 
 export function switchesRow({ node, podsAtTc, removedBackends }: World): Row {
-  const primary = (family: 4 | 6) => {
-    const address = node.addresses.find((candidate) => familyOf(candidate) === family);
-    return addressOrZeros(address);
-  };
+  const primary = (family: 4 | 6) => addressOrZeros(firstOfFamily(node.addresses, family));
   const row = {
     nodeIpv4: primary(4),
     nodeIpv6: primary(6),
@@ -143,7 +140,6 @@ export function removedBackendRow({ address, port, servicePort, removed }: Remov
   return [removedBackendKey.encode(key), u32.encode(removed)];
 }
 
-/** All zero stands for none: no host has the unspecified address. */
 function addressOrZeros(address: Address | null | undefined): string {
-  return address ? addressToHex(address) : '0'.repeat(32);
+  return address ? addressToHex(address) : noAddressHex;
 }
