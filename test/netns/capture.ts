@@ -1,4 +1,6 @@
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { stop } from './command.ts';
 import type { Lab, Place } from './lab.ts';
 import { type Captured, readPcap } from './pcap.ts';
@@ -6,9 +8,11 @@ import { type Captured, readPcap } from './pcap.ts';
 export type { Captured };
 
 export interface Capture {
+  /** Of the tcpdump that captures. */
+  readonly pid: number;
   /** What was seen so far. */
   packets(): Captured[];
-  /** Ends the capture; every packet that passed before is in the answer. */
+  /** Ends the capture; every packet that passed before is in the answer. Throws where the kernel had to drop one. */
   stop(): Promise<Captured[]>;
 }
 
@@ -31,12 +35,28 @@ export async function startCapture(lab: Lab, place: Place, device: string, filte
     child.once('error', reject);
     child.once('exit', () => reject(new Error(`tcpdump on ${device} in ${place.netns}: ${complaint}`)));
   });
+  const pid = child.pid as number;
+  /** tcpdump drops what it has not read when it is interrupted: it sleeps, and nothing comes, when it has read it all. */
+  const settled = async () => {
+    for (let before = -1; before !== chunks.length || !(await sleeps(pid)); ) {
+      before = chunks.length;
+      await sleep(20);
+    }
+  };
   return {
+    pid,
     packets: () => readPcap(Buffer.concat(chunks)),
     async stop() {
+      await settled();
       await stop(child, 'SIGINT');
       await closed;
+      const dropped = /^([1-9]\d*) packets? dropped by kernel$/m.exec(complaint);
+      if (dropped) throw new Error(`tcpdump on ${device} in ${place.netns}: ${dropped[0]}`);
       return readPcap(Buffer.concat(chunks));
     },
   };
+}
+
+async function sleeps(pid: number): Promise<boolean> {
+  return /^State:\s+S/m.test(await readFile(`/proc/${pid}/status`, 'utf8'));
 }
