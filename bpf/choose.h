@@ -92,22 +92,33 @@ PURE bool is_in_source_ranges(const struct frontend *frontend, const struct addr
 	return bpf_map_lookup_elem(&source_ranges, &key);
 }
 
+/* Is its client neither a pod nor the node itself? The hook tells. */
+PURE bool is_outside(const struct packet *packet)
+{
+	return packet->tuple.hook == HOOK_FROM_WIRE;
+}
+
 PURE int choose_service(const struct packet *packet, const struct frontend *frontend, struct flow *flow)
 {
+	bool outside = is_outside(packet);
 	struct backend backend = {};
 
 	flow->service_port = frontend->service_port;
 	if (!is_in_source_ranges(frontend, &packet->tuple.source))
 		return REASON_DROP_SOURCE_RANGE;
-	if (!pool_of(frontend).count)
+	if (!pool_of(frontend, outside).count)
 		return frontend->flags & FRONTEND_HAS_ENDPOINT ? REASON_DROP_NO_LOCAL_ENDPOINT
 							       : REASON_REJECT_NO_ENDPOINT;
-	if (!choose_backend(frontend, &packet->tuple.source, &backend))
+	if (!choose_backend(frontend, outside, &packet->tuple.source, &backend))
 		return REASON_DROP_UNSTABLE_ROW;
 	flow->destination = backend.address;
 	flow->destination_port = backend.port;
-	if (packet->tuple.hook != HOOK_FROM_POD)
+	if (packet->tuple.hook != HOOK_FROM_POD) {
+		/* of the local set all are on this node, whatever the routes say: replies come by here */
+		if (!(outside && frontend->flags & FRONTEND_LOCAL_OUTSIDE))
+			flow->flags = FLOW_MASQUERADE;
 		return REASON_CONNECTED_WIRE;
+	}
 	if (same_address(&backend.address, &packet->tuple.source)) {
 		/* a pod drops what comes from its own address: let it come from the Service's */
 		flow->source = packet->tuple.destination;
@@ -118,7 +129,8 @@ PURE int choose_service(const struct packet *packet, const struct frontend *fron
 
 /*
  * What to do with a packet that begins something: 0 if it is not ours, else the reason that says it. With
- * REASON_CONNECTED_... `flow`, which is all zero before, tells what the packet becomes.
+ * REASON_CONNECTED_... `flow`, which is all zero before, tells what the packet becomes; with FLOW_MASQUERADE its source is to
+ * be replaced if the backend is elsewhere.
  */
 __noinline int choose(const struct packet *packet, struct flow *flow)
 {
@@ -159,7 +171,7 @@ PURE bool backend_left(const struct packet *packet, const struct flow *flow)
 
 	if (frontend_of(&packet->tuple, &frontend) != FOUND)
 		return true;
-	pool = pool_of(&frontend);
+	pool = pool_of(&frontend, is_outside(packet));
 	return !pool_contains(pool.start, pool.count, &backend);
 }
 

@@ -34,7 +34,7 @@ PURE int choose(struct bpf_sock_addr *ctx, const struct call *call, const struct
 	if (sends && remembered_choice(call, frontend, backend))
 		return 0;
 	known = frontend->affinity_seconds && client_of(ctx, call, node, &client);
-	if (!choose_backend(frontend, known ? &client : NULL, backend))
+	if (!choose_backend(frontend, false, known ? &client : NULL, backend))
 		return REASON_DROP_UNSTABLE_ROW;
 	if (is_out_of_reach(ctx, call, backend, node))
 		return REASON_REJECT_NO_ENDPOINT;
@@ -78,7 +78,7 @@ PURE int to_backend(struct bpf_sock_addr *ctx, bool ipv6, bool connected)
 	call.has_peer = !connected && ctx->sk && ctx->sk->state == BPF_TCP_ESTABLISHED;
 	if (is_left_to_tc(&call, &frontend, node) || !may_ask(&call, &frontend, node))
 		return ALLOW;
-	if (!pool_of(&frontend).count) {
+	if (!pool_of(&frontend, false).count) {
 		/* a socket hook cannot drop in silence: untranslated, the packet ends at tc and is counted
 		 * there */
 		if (frontend.flags & FRONTEND_HAS_ENDPOINT)

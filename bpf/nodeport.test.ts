@@ -20,6 +20,7 @@ const hooks = [
   'post_bind6',
 ] as const;
 const NODE_PORT = 30080;
+const external = '192.168.50.200';
 const sizes = { frontends: 64, backends: 1024, affinity: 64, udp_choices: 1024, socket_reverse: 1024 };
 const ways = [{ protocol: 'tcp' }, { protocol: 'udp' }, { protocol: 'udp', connected: false }] as const;
 
@@ -115,6 +116,28 @@ for (const [place, client] of [
   });
 }
 
+test('a NodePort and an outside address that keep outside traffic on the node give the node and its pods the whole set', async (t) => {
+  const flags = frontendFlag.local_outside | frontendFlag.has_endpoint;
+  const nobody: BackendText[] = [['192.0.2.99', 9]];
+  for (const protocol of [TCP, UDP]) {
+    for (const [family, address, backend] of [
+      [4, external, server.ip4],
+      [6, 'fd00:50::200', server.ip6],
+    ] as const) {
+      const facts = { protocol, servicePort: 7, any: [[backend, 8080]] as BackendText[], local: nobody, flags };
+      programs.serveNodePort(family, { ...facts, port: NODE_PORT });
+      programs.serve({ ...facts, address, port: NODE_PORT, external: true });
+    }
+  }
+  for (const address of [node.ip4, node.ip6]) programs.addNodeAddress(address);
+  for (const address of [node.ip4, node.ip6, external, 'fd00:50::200']) {
+    for (const client of [inHost, inPod]) {
+      for (const tally of await askAll(client, address)) t.like(tally, { ok: 1, backends: { n1p2: 1 } }, address);
+    }
+  }
+  t.is(programs.count(7, 'connected_socket'), 24n);
+});
+
 const loopbacks = [
   ['127.0.0.1', '127.0.0.1'],
   ['::1', '::1'],
@@ -171,8 +194,6 @@ for (const [address, bound] of [
     for (const tally of await askAll(inHost, address, { sourceAddress: bound })) t.like(tally, { ok: 1 });
   });
 }
-
-const external = '192.168.50.200';
 
 /** An externalIP or load balancer address: port 80, and the row that says so. */
 function serveExternal(address: string, port: number, flags = 0): void {

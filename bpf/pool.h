@@ -9,9 +9,12 @@
  * period. So whatever a program reads through one copy of a frontend row is one pool, whole.
  */
 
-PURE struct segment pool_of(const struct frontend *frontend)
+/* The backends that the policies allow to a client; `outside`: neither a pod nor the node itself. */
+PURE struct segment pool_of(const struct frontend *frontend, bool outside)
 {
-	return frontend->flags & FRONTEND_LOCAL_ONLY ? frontend->local : frontend->any;
+	__u32 local = outside ? FRONTEND_LOCAL_ONLY | FRONTEND_LOCAL_OUTSIDE : FRONTEND_LOCAL_ONLY;
+
+	return frontend->flags & local ? frontend->local : frontend->any;
 }
 
 /* <0, 0, >0 as memcmp of the two rows' bytes. */
@@ -83,9 +86,10 @@ PURE bool pool_pick(struct segment pool, struct backend *backend)
 
 /*
  * Chooses for a new connection: the backend this client had, if affinity asks for it, it is still in the pool
- * and not too long ago; else any. `client`: NULL where the source is not known or does not matter.
+ * and not too long ago; else any. `client`: NULL where the source is not known or does not matter; `outside`: see pool_of().
  */
-__noinline int choose_backend(const struct frontend *frontend, const struct address *client, struct backend *backend)
+__noinline int choose_backend(const struct frontend *frontend, bool outside, const struct address *client,
+			      struct backend *backend)
 {
 	struct affinity_key key = {};
 	struct affinity fresh = {};
@@ -94,7 +98,7 @@ __noinline int choose_backend(const struct frontend *frontend, const struct addr
 
 	if (!frontend || !backend)
 		return false;
-	pool = pool_of(frontend);
+	pool = pool_of(frontend, outside);
 	if (!frontend->affinity_seconds || !client)
 		return pool_pick(pool, backend);
 

@@ -59,11 +59,12 @@ struct segment {
 
 enum frontend_flag {
 	FRONTEND_ADDRESS = 1 << 0,	/* the port-0 row of a clusterIP: undefined ports are rejected */
-	FRONTEND_LOCAL_ONLY = 1 << 1,	/* a traffic policy applies: choose from `local`, not from `any` */
+	FRONTEND_LOCAL_ONLY = 1 << 1,	/* internalTrafficPolicy Local: whoever asks is given one of `local` */
 	FRONTEND_HAS_ENDPOINT = 1 << 2, /* some endpoint is usable somewhere: an empty pool drops, it does not reject */
 	FRONTEND_EXTERNAL_ADDRESS = 1 << 3, /* the port-0 row of an externalIP or LB IP: other ports are not ours */
 	FRONTEND_SOURCE_RANGES = 1 << 4,    /* only sources that `source_ranges` has for this service port may ask */
-	FRONTEND_ASSIGNED = 1 << 5, /* an external address that somebody outside handed out: for people to read */
+	FRONTEND_ASSIGNED = 1 << 5,	 /* an external address that somebody outside handed out: for people to read */
+	FRONTEND_LOCAL_OUTSIDE = 1 << 6, /* externalTrafficPolicy Local: who is outside is given one of `local` */
 };
 
 struct frontend {

@@ -31,14 +31,15 @@ export function back(way: Way): Way {
   return { source: way.destination, sport: way.dport, destination: way.source, dport: way.sport };
 }
 
-/** Runs one packet and reads what became of it; every checksum in it must be right. */
+/** Runs one packet, at this device if one is given, and reads what became of it; every checksum in it must be right. */
 export function send(
   t: ExecutionContext,
   programs: Programs,
   program: string,
   frame: Buffer,
+  ifindex?: number,
 ): { retval: number; out: Packet; bytes: Buffer } {
-  const result = programs.run(program, frame);
+  const result = programs.run(program, frame, ifindex);
   const bytes = Buffer.from(result.data);
   const out = parse(bytes);
   t.deepEqual(faults(out), [], `${program} damaged the packet`);

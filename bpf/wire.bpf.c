@@ -54,7 +54,7 @@ __noinline int odd_at_wire(struct __sk_buff *skb, struct packet *packet, struct 
 	return TC_ACT_UNSPEC;
 }
 
-/* Where the backend is decides what it sees of the client. 0, or the reason why the packet must be dropped. */
+/* Of a flow that may be masqueraded: where its backend is decides. 0, or the reason why the packet must be dropped. */
 static __noinline int choose_source(struct __sk_buff *skb, const struct packet *packet, struct flow *flow)
 {
 	struct route route = {};
@@ -63,10 +63,10 @@ static __noinline int choose_source(struct __sk_buff *skb, const struct packet *
 		return REASON_DROP_NO_ROUTE;
 	switch (route_find(skb, packet, &flow->destination, 0, &route)) {
 	case WAY_LOCAL:
+		flow->flags = 0;
 		return 0;
 	case WAY_OUT:
 		flow->source = route.source;
-		flow->flags = FLOW_MASQUERADE;
 		return 0;
 	case WAY_NAMELESS:
 		return REASON_DROP_NO_SOURCE_ADDRESS;
@@ -88,7 +88,7 @@ static __noinline int begin(struct __sk_buff *skb, const struct packet *packet, 
 		return drop(&packet->tuple, flow->service_port, reason);
 	if (!is_connected(reason))
 		return reject(skb, packet, flow->service_port, reason);
-	if (reason == REASON_CONNECTED_WIRE)
+	if (flow->flags & FLOW_MASQUERADE)
 		refusal = choose_source(skb, packet, flow);
 	if (!refusal)
 		refusal = flow->flags & FLOW_MASQUERADE ? masquerade_remember(skb, &packet->tuple, flow)

@@ -820,6 +820,7 @@ export const frontendFlag = {
   external_address: 8,
   source_ranges: 16,
   assigned: 32,
+  local_outside: 64,
 } as const;
 
 const frontendFlagNames: Readonly<Record<number, string>> = {
@@ -829,6 +830,7 @@ const frontendFlagNames: Readonly<Record<number, string>> = {
   [8]: 'external_address',
   [16]: 'source_ranges',
   [32]: 'assigned',
+  [64]: 'local_outside',
 };
 
 /** 'unknown_N' for a number that is not in enum frontend_flag. */
@@ -1217,4 +1219,4 @@ export const maps: {
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = '8ee8a7fa';
+export const layoutHash = '415a2279';

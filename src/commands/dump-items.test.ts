@@ -18,6 +18,7 @@ const { tables } = start(
     },
     node: { clusterIPs: ['10.96.0.8', 'fd00::8'], ports: [{ ...http, nodePort: 30081 }] },
     plain: { clusterIPs: ['10.96.0.9'], externalIPs: ['198.51.100.9'] },
+    stays: { clusterIPs: ['10.96.0.10'], externalIPs: ['198.51.100.10'], externalLocal: true, behind: ['10.3.0.2'] },
   }),
 );
 const none = new Map<never, never>();
@@ -64,6 +65,7 @@ test('frontendsText() says what happens otherwise: an undefined port is refused 
   const text = frontendsText(frontendItems(reading), false);
   t.regex(text, /<node IPv4> +30080 +TCP +default\/front:http +any +1 +<none> +drop\n/);
   t.regex(text, /<node IPv6> +30081 +TCP +default\/node:http +any +0 +<none> +reject\n/);
+  t.regex(text, /198\.51\.100\.10 +80 +TCP +default\/stays:http +any, outside local +1, outside 0 +<none> +drop\n/);
   t.regex(text, /10\.96\.0\.7 +\* +\* .* reject\n/);
   t.regex(text, /198\.51\.100\.7 +\* +\* .* pass\n/);
 });
@@ -71,6 +73,9 @@ test('frontendsText() says what happens otherwise: an undefined port is refused 
 test('backendItems() tells the port of the Service, not its nodePort', (t) => {
   t.deepEqual(
     backendItems(reading).map(({ address, servicePort, pools }) => [address, servicePort, pools]),
-    [['10.3.0.1', 80, ['any']]],
+    [
+      ['10.3.0.1', 80, ['any']],
+      ['10.3.0.2', 80, ['any']],
+    ],
   );
 });

@@ -49,10 +49,13 @@ export interface FrontendItem extends ServiceRef {
   readonly port: number | null;
   readonly protocol: string | null;
   readonly pool: PoolName;
+  /** What clients get that are neither pods nor this node. */
+  readonly outsidePool: PoolName;
   readonly affinitySeconds: number;
   readonly hasEndpoint: boolean;
   /** Only sources in the Service's ranges may ask. */
   readonly sourceRanges: boolean;
+  /** How many `pool` has. */
   readonly backends: number;
   readonly segments: Readonly<Record<PoolName, Segment>>;
 }
@@ -90,7 +93,9 @@ export function serviceItems({ tables, counters }: Reading): ServiceItem[] {
       externalIPs: at('loadBalancerIP', 'externalIP'),
       pool: first.pool,
       affinitySeconds: first.affinitySeconds,
-      backends: distinct(own.flatMap((row) => slotsOf(tables, row[row.pool]).map(slotText))),
+      backends: distinct(
+        own.flatMap((row) => poolsOf(row).flatMap((pool) => slotsOf(tables, row[pool]).map(slotText))),
+      ),
       counters: countersOf(counters.get(id)),
     };
     return [item];
@@ -117,6 +122,7 @@ export function frontendItems({ tables }: Reading): FrontendItem[] {
       port: row.port || null,
       protocol: row.port === 0 ? null : protocolText(row.protocol),
       pool: row.pool,
+      outsidePool: row.outsidePool,
       affinitySeconds: row.affinitySeconds,
       hasEndpoint: (row.flags & frontendFlag.has_endpoint) !== 0,
       sourceRanges: (row.flags & frontendFlag.source_ranges) !== 0,
@@ -165,6 +171,7 @@ interface FrontendRow {
   readonly any: Segment;
   readonly local: Segment;
   readonly pool: PoolName;
+  readonly outsidePool: PoolName;
   readonly servicePort: number;
   readonly affinitySeconds: number;
   readonly flags: number;
@@ -176,6 +183,7 @@ function readFrontends(tables: Tables): FrontendRow[] {
     const { address, port, protocol } = frontendKey.decode(key);
     const row = frontend.decode(value);
     const pool: PoolName = row.flags & frontendFlag.local_only ? 'local' : 'any';
+    const outsidePool: PoolName = row.flags & frontendFlag.local_outside ? 'local' : pool;
     return {
       ...row,
       kind: kindOf(address, row.flags, external),
@@ -183,8 +191,13 @@ function readFrontends(tables: Tables): FrontendRow[] {
       port,
       protocol,
       pool,
+      outsidePool,
     };
   });
+}
+
+function poolsOf({ pool, outsidePool }: FrontendRow): PoolName[] {
+  return pool === outsidePool ? [pool] : [pool, outsidePool];
 }
 
 /** Those that are nobody's clusterIP, as hex. */

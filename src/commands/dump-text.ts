@@ -1,6 +1,6 @@
 import { columns } from './columns.ts';
 import type { AffinityItem, FlowItem } from './dump-flows.ts';
-import type { BackendItem, FrontendItem, ServiceItem } from './dump-items.ts';
+import type { BackendItem, FrontendItem, PoolName, ServiceItem } from './dump-items.ts';
 import { serviceText } from './service-ref.ts';
 
 /** Backends that fit into so many characters stand in a cell, but at least one; the others are counted. */
@@ -62,8 +62,8 @@ export function frontendsText(items: readonly FrontendItem[], wide: boolean): st
       isAddress ? '*' : String(item.port),
       item.protocol ?? '*',
       serviceText(item),
-      isAddress ? '' : item.pool,
-      isAddress ? '' : String(item.backends),
+      isAddress ? '' : poolText(item, (pool) => pool),
+      isAddress ? '' : poolText(item, (pool) => String(item.segments[pool].count)),
       item.affinitySeconds > 0 ? `${item.affinitySeconds}s` : '',
       isAddress ? (item.kind === 'clusterIP' ? 'reject' : 'pass') : item.hasEndpoint ? 'drop' : 'reject',
     ];
@@ -71,6 +71,11 @@ export function frontendsText(items: readonly FrontendItem[], wide: boolean): st
     return wide ? [...text, `${any.start}+${any.count}`, `${local.start}+${local.count}`, String(item.id)] : text;
   });
   return columns(wide ? [...titles, 'ANY', 'LOCAL', 'ID'] : titles, rows);
+}
+
+/** What is said of the pool; of that for clients from outside too, if it is another one. */
+function poolText({ pool, outsidePool }: FrontendItem, of: (pool: PoolName) => string): string {
+  return pool === outsidePool ? of(pool) : `${of(pool)}, outside ${of(outsidePool)}`;
 }
 
 export function backendsText(items: readonly BackendItem[], wide: boolean): string {

@@ -104,13 +104,13 @@ test('changeClaims() gives an address as such to whom it is a clusterIP, a port 
   t.is(ownerOf(claims, port80), 'default/a');
 });
 
-test('changeClaims() claims nothing outside for a Service that keeps outside traffic on its node', (t) => {
+test('changeClaims() claims nothing outside of a family that the Service has no clusterIP of', (t) => {
   const claims = emptyClaims();
-  const local = service('a', { externalIPs: ['198.51.100.1'], externalLocal: true });
-  changeClaims(claims, 'default/a', local);
-  t.is(ownerOf(claims, claimKey('198.51.100.1')), undefined);
-  changeClaims(claims, 'default/a', { ...local, externalLocal: false });
-  t.is(ownerOf(claims, claimKey('198.51.100.1')), 'default/a');
+  const single = service('a', { externalIPs: ['fd00::9'] });
+  changeClaims(claims, 'default/a', single);
+  t.is(ownerOf(claims, claimKey('fd00::9')), undefined);
+  changeClaims(claims, 'default/a', { ...single, clusterIPs: [...single.clusterIPs, 'fd00::1'] });
+  t.is(ownerOf(claims, claimKey('fd00::9')), 'default/a');
 });
 
 test('changeClaims() notices that a Service was made anew under the same name', (t) => {

@@ -47,10 +47,11 @@ const poolText = (pool: Pool | null) => pool?.map(({ address, port }) => `${addr
 function frontendText(frontend: Frontend): string {
   const place = frontend.place === 'cluster' ? '' : ` (${frontend.place})`;
   if (frontend.kind === 'address') return `${frontend.address} as ${frontend.port.name}${place}`;
-  const { address, number, port, any, local, localOnly, hasEndpoint, affinitySeconds, guarded } = frontend;
+  const { address, number, port, any, local, localFor, hasEndpoint, affinitySeconds, guarded } = frontend;
   const flags = [
     guarded && 'guarded',
-    localOnly && 'localOnly',
+    localFor === 'everybody' && 'localOnly',
+    localFor === 'outside' && 'localOutside',
     hasEndpoint && 'hasEndpoint',
     affinitySeconds && `affinity ${affinitySeconds}`,
   ];

@@ -33,12 +33,61 @@ const cases: readonly Case[] = [
     ],
   },
   {
-    name: 'does not serve the outside under externalTrafficPolicy Local, but its clusterIP as ever',
+    name: 'gives the outside the local set under externalTrafficPolicy Local, pods and the node the whole one, and leaves its clusterIP',
     service: { ...outside, ports: [nodePort], externalLocal: true },
     endpoints: two,
-    frontends: ['10.96.0.1 80/TCP any [10.0.0.1 8080, 10.0.0.2 8080] local [-] hasEndpoint', '10.96.0.1 as http'],
-    problems: [
-      'load balancer IP 203.0.113.1, externalIP 198.51.100.1, nodePort 30080/TCP are not served: externalTrafficPolicy Local is not supported yet',
+    frontends: [
+      '10.96.0.1 80/TCP any [10.0.0.1 8080, 10.0.0.2 8080] local [-] hasEndpoint',
+      '203.0.113.1 80/TCP (loadBalancer) any [10.0.0.1 8080, 10.0.0.2 8080] local [10.0.0.2 8080] localOutside hasEndpoint',
+      '198.51.100.1 80/TCP (external) any [10.0.0.1 8080, 10.0.0.2 8080] local [10.0.0.2 8080] localOutside hasEndpoint',
+      '0.0.0.0 30080/TCP (node) any [10.0.0.1 8080, 10.0.0.2 8080] local [10.0.0.2 8080] localOutside hasEndpoint',
+      '10.96.0.1 as http',
+      '203.0.113.1 as http (loadBalancer)',
+      '198.51.100.1 as http (external)',
+    ],
+  },
+  {
+    name: 'gives everybody the local set at its clusterIP, and the outside at the rest, if both policies are Local',
+    service: { ports: [nodePort], internalLocal: true, externalLocal: true },
+    endpoints: two,
+    frontends: [
+      '10.96.0.1 80/TCP any [-] local [10.0.0.2 8080] localOnly hasEndpoint',
+      '0.0.0.0 30080/TCP (node) any [10.0.0.1 8080, 10.0.0.2 8080] local [10.0.0.2 8080] localOutside hasEndpoint',
+      '10.96.0.1 as http',
+    ],
+  },
+  {
+    name: 'has an empty local set for the outside where only others have endpoints',
+    service: { ports: [nodePort], externalLocal: true },
+    endpoints: behind(endpoint('10.0.0.1')),
+    frontends: [
+      '10.96.0.1 80/TCP any [10.0.0.1 8080] local [-] hasEndpoint',
+      '0.0.0.0 30080/TCP (node) any [10.0.0.1 8080] local [] localOutside hasEndpoint',
+      '10.96.0.1 as http',
+    ],
+  },
+  {
+    name: 'has a local set that topology does not touch',
+    service: { ports: [nodePort], externalLocal: true },
+    node: { ...node, zone: 'a' },
+    endpoints: behind(
+      endpoint('10.0.0.1', { zoneHints: ['a'] }),
+      endpoint('10.0.0.2', { nodeName: 'here', zoneHints: ['b'] }),
+    ),
+    frontends: [
+      '10.96.0.1 80/TCP any [10.0.0.1 8080] local [-] hasEndpoint',
+      '0.0.0.0 30080/TCP (node) any [10.0.0.1 8080] local [10.0.0.2 8080] localOutside hasEndpoint',
+      '10.96.0.1 as http',
+    ],
+  },
+  {
+    name: 'rejects everybody under externalTrafficPolicy Local if nobody anywhere can answer',
+    service: { ports: [nodePort], externalLocal: true },
+    endpoints: behind(endpoint('10.0.0.1', { ready: false, serving: false })),
+    frontends: [
+      '10.96.0.1 80/TCP any [] local [-]',
+      '0.0.0.0 30080/TCP (node) any [] local [] localOutside',
+      '10.96.0.1 as http',
     ],
   },
   {

@@ -25,6 +25,12 @@ export interface Backend {
 /** Who may answer under one policy: a set, no backend twice, in no order. */
 export type Pool = readonly Backend[];
 
+/**
+ * To whom the local set applies, and not that of the cluster: under internalTrafficPolicy Local to whoever asks at a clusterIP; under
+ * externalTrafficPolicy Local, at the other addresses, to those from outside, while pods and the node itself have the cluster's.
+ */
+export type LocalFor = 'nobody' | 'outside' | 'everybody';
+
 /** Address, number and protocol that clients connect to. */
 export interface PortFrontend {
   readonly kind: 'port';
@@ -37,7 +43,7 @@ export interface PortFrontend {
   readonly any: Pool | null;
   /** Under policy Local; null as above. */
   readonly local: Pool | null;
-  readonly localOnly: boolean;
+  readonly localFor: LocalFor;
   /** Somebody somewhere could answer: an empty pool drops and does not reject. */
   readonly hasEndpoint: boolean;
   readonly affinitySeconds: number;
@@ -126,21 +132,26 @@ function portCompiler(
     };
     const { cluster, local, hasAny } = byPort.get(key) ?? choose();
     byPort.set(key, { cluster, local, hasAny });
-    const localOnly = kind === 'cluster' && service.internalLocal;
+    const localFor = localForOf(service, kind);
     return {
       kind: 'port',
       place: kind,
       address,
       number,
       port,
-      any: localOnly ? null : cluster,
-      local: localOnly ? local : null,
-      localOnly,
+      any: localFor === 'everybody' ? null : cluster,
+      local: localFor === 'nobody' ? null : local,
+      localFor,
       hasEndpoint: hasAny,
       affinitySeconds: service.affinitySeconds,
       guarded: families[family].guarded && service.loadBalancerIPs.includes(address) && kind !== 'cluster',
     };
   };
+}
+
+function localForOf({ internalLocal, externalLocal }: Service, kind: PlaceKind): LocalFor {
+  if (kind === 'cluster') return internalLocal ? 'everybody' : 'nobody';
+  return externalLocal ? 'outside' : 'nobody';
 }
 
 function familyFacts(service: Service, family: 4 | 6, node: NodeFacts): { policy: Policy; guarded: boolean } {

@@ -47,8 +47,8 @@ export function numberAt({ kind }: Place, port: ServicePort): number {
 }
 
 /**
- * The places where this node may serve the Service: those of families that it has a clusterIP of; of a Service that keeps
- * outside traffic on the node, only its clusterIPs. Whose they are in the end is for `Claims` to say.
+ * The places where this node may serve the Service: those of families that it has a clusterIP of. Whose they are in the
+ * end is for `Claims` to say.
  */
 export function servedPlaces(service: Service): readonly Place[] {
   const known = served.get(service);
@@ -63,19 +63,15 @@ const served = new WeakMap<Service, readonly Place[]>();
 
 /** Null: it is served. */
 export function whyNotServed(service: Service, { kind, address }: Place): string | null {
-  if (kind === 'node') return service.externalLocal ? localPolicy : null;
+  if (kind === 'node') return null;
   if (/^(0\.0\.0\.0$|127\.|22[4-9]\.|23\d\.|::1?$|ff..:)/.test(address)) {
     return 'it is unspecified, loopback or multicast';
   }
   if (kind === 'cluster') return null;
   const family = familyOf(address);
-  if (!service.clusterIPs.some((clusterIP) => familyOf(clusterIP) === family)) {
-    return `the Service has no IPv${family} clusterIP`;
-  }
-  return service.externalLocal ? localPolicy : null;
+  const isOurs = service.clusterIPs.some((clusterIP) => familyOf(clusterIP) === family);
+  return isOurs ? null : `the Service has no IPv${family} clusterIP`;
 }
-
-const localPolicy = 'externalTrafficPolicy Local is not supported yet';
 
 /** Is it served, in this family, at a nodePort, a load balancer IP or an externalIP? */
 export function isExternallyAccessible(service: Service, family: 4 | 6): boolean {

@@ -32,7 +32,7 @@ const port: PortFrontend = {
   port: http,
   any: [],
   local: null,
-  localOnly: false,
+  localFor: 'nobody',
   hasEndpoint: true,
   affinitySeconds: 10800,
   guarded: false,
@@ -61,8 +61,9 @@ test('encodeFrontend() says in flags what decides between pools, drop and reject
     return frontend.decode(encodeFrontend(encodeFrontendKey(of), of, 1, noSegment, noSegment)).flags;
   };
   t.is(flags({}), 4);
-  t.is(flags({ localOnly: true }), 6);
-  t.is(flags({ localOnly: true, hasEndpoint: false }), 2);
+  t.is(flags({ localFor: 'everybody' }), 6);
+  t.is(flags({ localFor: 'outside' }), 4 + 64);
+  t.is(flags({ localFor: 'everybody', hasEndpoint: false }), 2);
   t.is(flags({ hasEndpoint: false }), 0);
   t.like(frontend.decode(encodeFrontend(encodeFrontendKey(address), address, 7, { start: 1, count: 1 }, noSegment)), {
     flags: 1,

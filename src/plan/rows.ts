@@ -14,7 +14,7 @@ import {
   wire,
 } from '../layout.gen.ts';
 import { type Address, addressToHex, type Cidr, familyOf, firstOfFamily, noAddressHex } from '../model/address.ts';
-import type { Frontend, Pool } from '../model/frontends.ts';
+import type { Frontend, LocalFor, Pool } from '../model/frontends.ts';
 import type { Protocol, Service, ServicePort } from '../model/service.ts';
 import { checkOf } from './check.ts';
 import { noSegment, type Segment } from './segments.ts';
@@ -72,6 +72,12 @@ export function encodeFrontend(key: string, of: Frontend, servicePort: number, a
   return frontend.encode({ ...row, check: checkOf(key, unchecked.slice(0, -8)) });
 }
 
+const localFlags: Readonly<Record<LocalFor, number>> = {
+  nobody: 0,
+  outside: frontendFlag.local_outside,
+  everybody: frontendFlag.local_only,
+};
+
 function flagsOf(of: Frontend): number {
   const origin = of.place === 'loadBalancer' ? frontendFlag.assigned : 0;
   if (of.kind === 'address') {
@@ -79,7 +85,7 @@ function flagsOf(of: Frontend): number {
   }
   return (
     origin |
-    (of.localOnly ? frontendFlag.local_only : 0) |
+    localFlags[of.localFor] |
     (of.hasEndpoint ? frontendFlag.has_endpoint : 0) |
     (of.guarded ? frontendFlag.source_ranges : 0)
   );

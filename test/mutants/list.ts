@@ -1,6 +1,7 @@
 import type { Mutant } from './mutant.ts';
 import { odd } from './odd.ts';
 import { outside } from './outside.ts';
+import { policies } from './policies.ts';
 import { programs } from './programs.ts';
 import { sockets } from './sockets.ts';
 import { stages } from './stages.ts';
@@ -10,4 +11,12 @@ import { telling } from './telling.ts';
  * All deliberate faults. One that was found in real life belongs here, beside the test that would have caught it. `make
  * mutants` tries them.
  */
-export const mutants: readonly Mutant[] = [...stages, ...outside, ...programs, ...odd, ...telling, ...sockets];
+export const mutants: readonly Mutant[] = [
+  ...stages,
+  ...outside,
+  ...policies,
+  ...programs,
+  ...odd,
+  ...telling,
+  ...sockets,
+];

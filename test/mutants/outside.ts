@@ -8,13 +8,8 @@ export const outside: readonly Mutant[] = [
   ...faults('src/model/places.ts', model, [
     [
       'an address of a family without clusterIP is served',
-      'if (!service.clusterIPs.some((clusterIP) => familyOf(clusterIP) === family)) {',
-      'if (service.clusterIPs.length === 0) {',
-    ],
-    [
-      'a Service that keeps traffic on the node is served as any other',
-      'return service.externalLocal ? localPolicy : null;\n}',
-      'return null;\n}',
+      'service.clusterIPs.some((clusterIP) => familyOf(clusterIP) === family)',
+      'service.clusterIPs.length > 0',
     ],
     [
       'the unspecified address is served, and so every nodePort',
@@ -33,9 +28,14 @@ export const outside: readonly Mutant[] = [
   ...faults('src/model/frontends.ts', model, [
     ['an externalIP is guarded too', 'service.loadBalancerIPs.includes(address) &&', ''],
     [
-      'outside traffic keeps to the local pool',
-      "const localOnly = kind === 'cluster' && service.internalLocal;",
-      'const localOnly = service.internalLocal;',
+      'internalTrafficPolicy Local keeps outside traffic on the node too',
+      "if (kind === 'cluster') return internalLocal",
+      'if (internalLocal) return internalLocal',
+    ],
+    [
+      'a Service that keeps outside traffic on the node is served as any other',
+      "return externalLocal ? 'outside' : 'nobody';",
+      "return 'nobody';",
     ],
   ]),
   ...faults('src/model/claims.ts', model, [

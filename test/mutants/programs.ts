@@ -100,7 +100,7 @@ export const programs: readonly Mutant[] = [
   ]),
   ...faults('bpf/wire.bpf.c', wire, [
     ['frames of others are translated', 'if (skb->pkt_type != PACKET_HOST)', 'if (false)'],
-    ['a backend here sees the node', '	case WAY_LOCAL:\n\t\treturn 0;\n', ''],
+    ['a backend here sees the node', '	case WAY_LOCAL:\n\t\tflow->flags = 0;\n\t\treturn 0;\n', ''],
     [
       'a lost connection ends in silence',
       'return reject(skb, packet, frontend.service_port, REASON_REJECT_NO_FLOW);',
@@ -134,8 +134,8 @@ export const programs: readonly Mutant[] = [
     ['session affinity has no end', 'seconds_since(old->seen) < frontend->affinity_seconds', 'old'],
     [
       'a Local policy chooses from all',
-      'frontend->flags & FRONTEND_LOCAL_ONLY ? frontend->local : frontend->any',
-      'frontend->any',
+      'return frontend->flags & local ? frontend->local : frontend->any;',
+      'return frontend->any;',
     ],
   ]),
   ...faults('bpf/reject.h', packets, [

@@ -1,0 +1,207 @@
+/**
+ * Traffic policies, by who asks: a frontend that keeps outside traffic on this node gives pods the whole set. The wire's programs
+ * run in the namespace of a node with real routes; the node's own processes are in nodeport.test.ts.
+ */
+import anyTest, { type ExecutionContext } from 'ava';
+import { setNetns } from 'libbpf-ts';
+import { frontendFlag } from '../src/layout.gen.ts';
+import { createLab, type Lab, type Node } from '../test/netns/lab.ts';
+import { type BackendText, type FrontendFacts, loadPrograms, type Programs, TCP, UDP, verdict } from './fixture.ts';
+import { back, packet, send, type Way, wayOf } from './way.ts';
+
+const test = anyTest.serial;
+const sizes = { flows: 2048, half_open: 2048, backends: 256 };
+const NODE_PORT = 30080;
+const protocols = [
+  ['TCP', TCP],
+  ['UDP', UDP],
+] as const;
+
+interface Cast {
+  readonly family: 'IPv4' | 'IPv6';
+  readonly client: string;
+  readonly pod: string;
+  readonly vip: string;
+  readonly external: string;
+  readonly node: string;
+  /** In a pod of this node, and of the other one. */
+  readonly here: BackendText;
+  readonly there: BackendText;
+}
+
+const casts: readonly Cast[] = [
+  {
+    family: 'IPv4',
+    client: '192.0.2.10',
+    pod: '10.1.1.12',
+    vip: '10.96.0.1',
+    external: '198.51.100.1',
+    node: '192.168.50.1',
+    here: ['10.1.1.11', 8080],
+    there: ['10.1.2.11', 8081],
+  },
+  {
+    family: 'IPv6',
+    client: '2001:db8::10',
+    pod: 'fd00:1:1::12',
+    vip: 'fd00:10:96::1',
+    external: '2001:db8:ffff::1',
+    node: 'fd00:50::1',
+    here: ['fd00:1:1::11', 8080],
+    there: ['fd00:1:2::11', 8081],
+  },
+];
+
+let lab: Lab;
+let node: Node;
+let uplink: { readonly ifindex: number; readonly address: string };
+let wire: Programs;
+let tc: Programs;
+
+test.before(async () => {
+  lab = await createLab({ shape: 'ptp', nodes: 2, podsPerNode: 1, tag: 'policy' });
+  node = lab.node('n1');
+  [uplink] = JSON.parse(await lab.exec(node, ['ip', '-j', 'link', 'show', 'eth0']));
+});
+test.after.always(() => lab?.close());
+test.beforeEach(async () => {
+  wire = await loadPrograms('wire', sizes);
+  tc = await loadPrograms('tc', sizes);
+  wire.addWire(uplink.ifindex);
+  for (const cast of casts) for (const programs of [wire, tc]) programs.addNodeAddress(cast.node);
+});
+test.afterEach.always(() => {
+  wire?.[Symbol.dispose]();
+  tc?.[Symbol.dispose]();
+});
+
+type Sent = ReturnType<typeof send>;
+
+function pass(t: ExecutionContext, program: 'from_wire' | 'to_wire', protocol: number, way: Way, flags = 'S'): Sent {
+  const frame = packet(protocol, way, { ethernet: { destination: uplink.address }, flags });
+  setNetns(`/run/netns/${node.netns}`);
+  try {
+    return send(t, wire, program, frame, uplink.ifindex);
+  } finally {
+    setNetns('/proc/self/ns/net');
+  }
+}
+
+const policies = {
+  outside: frontendFlag.local_outside | frontendFlag.has_endpoint,
+  everybody: frontendFlag.local_only | frontendFlag.has_endpoint,
+} as const;
+
+/** At its external address and its nodePort alike. */
+function serve(programs: Programs, cast: Cast, more: Partial<FrontendFacts> = {}): void {
+  const facts = { port: 80, protocol: TCP, servicePort: 7, any: [cast.there], flags: policies.outside, ...more };
+  programs.serve({ address: cast.external, external: true, ...facts });
+  programs.serveNodePort(cast.family === 'IPv4' ? 4 : 6, { ...facts, port: NODE_PORT });
+}
+
+const to = (cast: Cast, source: string, sport: number): readonly Way[] => [
+  { source, sport, destination: cast.external, dport: 80 },
+  { source, sport, destination: cast.node, dport: NODE_PORT },
+];
+
+for (const cast of casts) {
+  const { family } = cast;
+
+  for (const [name, protocol] of protocols) {
+    test(`${name} over ${family} from outside gets a backend of this node, and that its client's address`, (t) => {
+      serve(wire, cast, { protocol, local: [cast.here] });
+      for (const way of to(cast, cast.client, 4001)) {
+        const { retval, out } = pass(t, 'from_wire', protocol, way);
+        t.is(retval, verdict.unspec);
+        const there = { ...way, destination: cast.here[0], dport: cast.here[1], sport: wayOf(out).sport };
+        t.deepEqual(wayOf(out), there);
+        t.deepEqual(wayOf(pass(t, 'to_wire', protocol, back(there), 'AS').out), back(way));
+      }
+      t.is(wire.count(7, 'connected_wire'), 2n);
+    });
+
+    test(`${name} over ${family} from outside is dropped where this node has no backend, and rejected where nobody has`, (t) => {
+      serve(wire, cast, { protocol });
+      for (const way of to(cast, cast.client, 4001)) t.is(pass(t, 'from_wire', protocol, way).retval, verdict.shot);
+      t.is(wire.count(7, 'drop_no_local_endpoint'), 2n);
+      serve(wire, cast, { protocol, any: [], flags: frontendFlag.local_outside });
+      for (const way of to(cast, cast.client, 4002)) {
+        const { retval, out } = pass(t, 'from_wire', protocol, way);
+        t.is(retval, verdict.redirect);
+        t.like(out.ip, { source: way.destination, destination: way.source });
+      }
+      t.is(wire.count(7, 'reject_no_endpoint'), 2n);
+    });
+
+    test(`${name} over ${family} from a pod gets the whole set, and keeps its source`, (t) => {
+      serve(tc, cast, { protocol, local: [cast.here] });
+      for (const way of to(cast, cast.pod, 4001)) {
+        const { retval, out } = send(t, tc, 'from_pod', packet(protocol, way));
+        t.is(retval, verdict.unspec);
+        t.like(wayOf(out), { source: cast.pod, destination: cast.there[0], dport: cast.there[1] });
+      }
+      t.is(tc.count(7, 'connected_pod'), 2n);
+    });
+  }
+
+  test(`a clusterIP that keeps traffic on the node does so from outside and from pods (${family})`, (t) => {
+    const facts = { address: cast.vip, port: 80, protocol: TCP, servicePort: 8, any: [cast.there] };
+    const way = (source: string, sport: number): Way => ({ source, sport, destination: cast.vip, dport: 80 });
+    for (const programs of [wire, tc]) programs.serve({ ...facts, local: [cast.here], flags: policies.everybody });
+    t.is(wayOf(pass(t, 'from_wire', TCP, way(cast.client, 4001)).out).destination, cast.here[0]);
+    t.is(wayOf(send(t, tc, 'from_pod', packet(TCP, way(cast.pod, 4001))).out).destination, cast.here[0]);
+    for (const programs of [wire, tc]) programs.serve({ ...facts, flags: policies.everybody });
+    t.is(pass(t, 'from_wire', TCP, way(cast.client, 4002)).retval, verdict.shot);
+    t.is(send(t, tc, 'from_pod', packet(TCP, way(cast.pod, 4002))).retval, verdict.shot);
+    t.is(wire.count(8, 'drop_no_local_endpoint'), 1n);
+    t.is(tc.count(8, 'drop_no_local_endpoint'), 1n);
+  });
+
+  test(`a backend in the local set is on this node whatever the routes over ${family} say: the source is kept`, (t) => {
+    serve(wire, cast, { local: [cast.there] });
+    const [way] = to(cast, cast.client, 4001) as [Way];
+    const { retval, out } = pass(t, 'from_wire', TCP, way);
+    t.is(retval, verdict.unspec);
+    t.like(wayOf(out), { source: cast.client, destination: cast.there[0] });
+  });
+
+  test(`source ranges over ${family} go before "no endpoint here"`, (t) => {
+    serve(wire, cast, { flags: policies.outside | frontendFlag.source_ranges });
+    const [way] = to(cast, cast.client, 4001) as [Way];
+    t.is(pass(t, 'from_wire', TCP, way).retval, verdict.shot);
+    t.is(wire.count(7, 'drop_source_range'), 1n);
+    wire.addSourceRange(7, cast.client, 128);
+    t.is(pass(t, 'from_wire', TCP, way).retval, verdict.shot);
+    t.is(wire.count(7, 'drop_no_local_endpoint'), 1n);
+  });
+
+  test(`affinity over ${family} counts while its backend is in the set that applies to the client`, (t) => {
+    const both = { any: [cast.there, cast.here], affinitySeconds: 600 };
+    const [outside, inside] = to(cast, cast.client, 4001) as [Way, Way];
+    serve(wire, cast, { ...both, any: [cast.there], flags: frontendFlag.has_endpoint });
+    t.is(wayOf(pass(t, 'from_wire', TCP, outside).out).destination, cast.there[0]);
+    serve(wire, cast, { ...both, local: [cast.here] });
+    for (const way of [inside, { ...outside, sport: 4003 }]) {
+      t.is(wayOf(pass(t, 'from_wire', TCP, way).out).destination, cast.here[0], 'the remembered one is not of its set');
+    }
+    serve(wire, cast, { ...both, flags: frontendFlag.has_endpoint });
+    for (let sport = 4010; sport < 4030; sport++) {
+      t.is(wayOf(pass(t, 'from_wire', TCP, { ...outside, sport }).out).destination, cast.here[0], 'of both, the last');
+    }
+  });
+
+  for (const [name, protocol] of protocols) {
+    test(`a policy that is flipped leaves flows of ${name} over ${family} as they are`, (t) => {
+      const [way] = to(cast, cast.client, 4001) as [Way];
+      serve(wire, cast, { protocol, flags: frontendFlag.has_endpoint });
+      const before = wayOf(pass(t, 'from_wire', protocol, way).out);
+      t.like(before, { source: cast.node, destination: cast.there[0] });
+      serve(wire, cast, { protocol, local: [cast.here] });
+      t.deepEqual(wayOf(pass(t, 'from_wire', protocol, way, 'A').out), before, 'from Cluster to Local');
+      t.is(wayOf(pass(t, 'from_wire', protocol, { ...way, sport: 4002 }).out).destination, cast.here[0]);
+      serve(wire, cast, { protocol, flags: frontendFlag.has_endpoint });
+      const after = wayOf(pass(t, 'from_wire', protocol, { ...way, sport: 4002 }, 'A').out);
+      t.like(after, { source: cast.client, destination: cast.here[0] }, 'and back');
+    });
+  }
+}
