@@ -147,6 +147,9 @@ interface Addon {
 
   netnsCookie(): bigint;
   setNetns(path: string): void;
+  unshareNetns(): void;
+  netRequest(type: number, flags: number, body: Uint8Array): void;
+  tryConnect(family: number, type: number, protocol: number, mark: number, address: string, port: number): number;
   synchronizeRcu(): Promise<void>;
   bpfFsMount(path: string): void;
   isBpfFs(path: string): boolean;

@@ -11,19 +11,22 @@ export {
   type NetRoute,
   netAddresses,
   netLinks,
+  netRequest,
   netRoutes,
 } from './netlink.ts';
-export { netnsCookie, setNetns } from './netns.ts';
+export { netnsCookie, setNetns, unshareNetns } from './netns.ts';
 export { BpfObject, type LoadOptions, loadObject } from './object.ts';
 export { BpfProgram, loadInstructions, type ProgramInfo, type TestResult, type TestRun } from './program.ts';
 export { RingBuffer } from './ring.ts';
 export {
+  type ConnectAttempt,
   destroySocket,
   listSockets,
   type NetSocket,
   type SocketEnd,
   type SocketFilter,
   type SocketState,
+  tryConnect,
 } from './socket.ts';
 export type { AttachType, CgroupAttachType, MapType, ProgramType } from './uapi.ts';
 export { type NetChange, NetWatch } from './watch.ts';

@@ -73,3 +73,12 @@ export async function netAddresses(): Promise<NetAddress[]> {
 export async function netRoutes(): Promise<NetRoute[]> {
   return addon.netRoutes() as Promise<NetRoute[]>;
 }
+
+/**
+ * Asks rtnetlink for a change in the calling thread's network namespace, and waits until it is made. `type`: RTM_...;
+ * `flags`: NLM_F_... beside those of a request that is acknowledged; `body`: the message without its header, at most 1,024
+ * bytes. BpfError: the kernel's refusal, in its words where it has any.
+ */
+export function netRequest(type: number, flags: number, body: Uint8Array): void {
+  addon.netRequest(type, flags, body);
+}

@@ -13,3 +13,8 @@ export function netnsCookie(): bigint {
 export function setNetns(path: string): void {
   addon.setNetns(path);
 }
+
+/** Moves the calling thread, as `setNetns` does, into a new network namespace that has nothing but lo, which is down. */
+export function unshareNetns(): void {
+  addon.unshareNetns();
+}

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { addon } from './addon.ts';
 
 /** IPPROTO_... */
@@ -94,4 +95,28 @@ export async function destroySocket({
     ifindex,
     cookie,
   );
+}
+
+const socketTypes = { tcp: 1, udp: 2, sctp: 1 } as const;
+const sctp = 132;
+
+export interface ConnectAttempt {
+  readonly protocol: keyof typeof socketTypes;
+  /** SO_MARK of the socket; 0: none. */
+  readonly mark: number;
+  readonly address: string;
+  readonly port: number;
+}
+
+/**
+ * Calls connect() on a new socket of the calling thread's network namespace, without waiting for an answer, and closes it.
+ * 'ok': connected or on its way; else the code of the refusal ('ECONNREFUSED', 'ENETUNREACH'). BpfError: the kernel has no
+ * such socket (EPROTONOSUPPORT), or it may not be marked (EPERM).
+ */
+export function tryConnect({ protocol, mark, address, port }: ConnectAttempt): string {
+  const family = address.includes(':') ? 6 : 4;
+  const number = protocol === 'sctp' ? sctp : protocols[protocol];
+  const errno = addon.tryConnect(family, socketTypes[protocol], number, mark, address, port);
+  if (errno === 0 || errno === constants.errno.EINPROGRESS) return 'ok';
+  return Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? String(errno);
 }

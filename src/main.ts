@@ -7,6 +7,7 @@ import { RefusedError, UnsupportedError } from './kernel/refused.ts';
 const words: Record<string, { describe: string; load: () => Promise<{ command: CommandModule }> }> = {
   run: { describe: "keep this node's kernel what the manifests say", load: () => import('./commands/run.ts') },
   dump: { describe: 'what the kernel holds, with or without an agent', load: () => import('./commands/dump.ts') },
+  explain: { describe: 'where a packet would go, and why', load: () => import('./commands/explain.ts') },
   trace: {
     describe: 'flows made, ended, refused and dropped, as they happen',
     load: () => import('./commands/trace.ts'),

@@ -39,7 +39,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   plan: ['model', 'layout.gen'],
   kernel: ['plan', 'model', 'layout.gen'],
   agent: ['kernel', 'plan', 'model', 'kube', 'layout.gen'],
-  commands: ['agent', 'kernel', 'plan', 'model', 'kube', 'layout.gen'],
+  explain: ['agent', 'kernel', 'plan', 'model', 'kube', 'layout.gen'],
+  commands: ['explain', 'agent', 'kernel', 'plan', 'model', 'kube', 'layout.gen'],
   main: ['commands', 'agent', 'kernel', 'layout.gen'],
 };
 

@@ -56,6 +56,7 @@ const suites: readonly Suite[] = [
       'src/*.test.ts',
       '!src/layout.test.ts',
       'src/commands/*.test.ts',
+      'src/explain/*.test.ts',
       'test/layout/*.test.ts',
     ],
   },

@@ -195,6 +195,9 @@ bool poller_call(napi_env env, struct poller *poller, napi_value argument);
 	X(ringOpen, ring_open)                                                                                         \
 	X(netnsCookie, netns_cookie)                                                                                   \
 	X(setNetns, set_netns)                                                                                         \
+	X(unshareNetns, unshare_netns)                                                                                 \
+	X(netRequest, net_request)                                                                                     \
+	X(tryConnect, try_connect)                                                                                     \
 	X(synchronizeRcu, synchronize_rcu)                                                                             \
 	X(bpfFsMount, bpffs_mount)                                                                                     \
 	X(isBpfFs, is_bpffs)                                                                                           \

@@ -40,3 +40,11 @@ napi_value set_netns(napi_env env, napi_callback_info info)
 		close(fd);
 	return err ? fail(env, err, "setns", path, NULL) : NULL;
 }
+
+napi_value unshare_netns(napi_env env, napi_callback_info info)
+{
+	(void)info;
+	if (unshare(CLONE_NEWNET))
+		return fail(env, errno, "unshare", "network namespace", NULL);
+	return NULL;
+}

@@ -1,0 +1,176 @@
+import { frontendFlag, reason, reasonName, servicePortName, u32 } from '../layout.gen.ts';
+import { endpointText, familyOf } from '../model/address.ts';
+import { placeNames } from '../model/places.ts';
+import type { Step } from './answer.ts';
+import { isConnected, type Said } from './ask.ts';
+import { endpointSteps } from './endpoints.ts';
+import type { Journey } from './explain.ts';
+import { addressRow } from './place.ts';
+import type { Stage } from './stage.ts';
+import { whyNothing } from './unprogrammed.ts';
+
+/** The journey in words, and why it ended as it did in one sentence. */
+export function stepsOf(stage: Stage, journey: Journey): { reason: string; steps: Step[] } {
+  const words = reasonOf(stage, journey);
+  const steps: Step[] = [
+    sourceStep(journey),
+    ...journey.said.map((said) => hookStep(said, journey)),
+    ...serviceSteps(stage, journey),
+    { step: 'verdict', text: verdictText(journey, words) },
+    ...masqueradeSteps(journey),
+    ...packetSteps(journey),
+  ];
+  return { reason: words, steps };
+}
+
+function sourceStep({ question, source }: Journey): Step {
+  const name = { pod: 'a pod', node: 'this node itself', outside: 'outside' }[source.kind];
+  return { step: 'source', text: `${question.from} is ${name}: ${source.why}` };
+}
+
+const hookNames = {
+  connect: 'connect() of a process of the node (socket hook)',
+  from_pod: "from_pod, where a pod's packet enters the node",
+  from_wire: 'from_wire, where a packet from outside enters the node',
+  to_wire: 'to_wire, where a packet leaves the node',
+} as const;
+
+function hookStep(said: Said, { question, source }: Journey): Step {
+  const stands =
+    said.hook === 'from_pod' && source.kind === 'node'
+      ? ' (it stands for the socket hook, which cannot be asked here)'
+      : '';
+  const what = said.reason === null ? 'lets it pass as it is' : `answers ${reasonName(said.reason)}`;
+  return {
+    step: 'hook',
+    text: `${hookNames[said.hook]}${stands}: ${what} ${said.hook === 'to_wire' ? '' : `when asked for ${question.protocol} ${endpointText(question.to, question.port)}`}`.trimEnd(),
+  };
+}
+
+function serviceSteps(stage: Stage, journey: Journey): Step[] {
+  const { asked, question, candidates } = journey;
+  if (asked === null) {
+    const nothing = whyNothing(stage, question);
+    return nothing.map((text) => ({ step: 'note', text }));
+  }
+  const { place, row } = asked;
+  const who = nameOf(stage, row.servicePort);
+  const by =
+    place === 'node'
+      ? `nodePort ${question.port} on the node address ${question.to}`
+      : `${placeNames[place]} ${question.to}`;
+  const steps: Step[] = [{ step: 'service', text: `${who} is asked by its ${by}` }];
+  steps.push({ step: 'policy', text: policyText(stage, journey) });
+  if (row.flags & frontendFlag.source_ranges) {
+    const isIn = journey.why !== reason.drop_source_range;
+    steps.push({
+      step: 'ranges',
+      text: `loadBalancerSourceRanges guard this address: ${question.from} is ${isIn ? 'inside' : 'in none of them'}`,
+    });
+  }
+  steps.push(...endpointSteps(stage, journey));
+  if (row.affinitySeconds > 0) {
+    steps.push({
+      step: 'affinity',
+      text: `ClientIP: the same client gets the same backend again for ${row.affinitySeconds} s, while that is in the set`,
+    });
+  }
+  if (candidates !== null) {
+    steps.push({
+      step: 'set',
+      text: `${candidates.backends.length} may be chosen, each as likely as the other: ${candidates.backends.join(', ')}`,
+    });
+  }
+  return steps;
+}
+
+function nameOf({ tables }: Stage, servicePort: number): string {
+  const value = tables.names.get(u32.encode(servicePort));
+  if (value === undefined) return `service port ${servicePort}`;
+  const { namespace, service, port, number, protocol } = servicePortName.decode(value);
+  const label = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' }[protocol] ?? `protocol ${protocol}`;
+  return `Service ${namespace}/${service}, port ${port === '' ? '' : `${port} `}(${number}/${label})`;
+}
+
+function policyText(stage: Stage, { asked, source, candidates }: Journey): string {
+  if (asked === null) return '';
+  const { place, row } = asked;
+  const policy = place === 'cluster' ? 'internalTrafficPolicy' : 'externalTrafficPolicy';
+  const isLocal =
+    (row.flags & frontendFlag.local_only) !== 0 || externalLocal(stage, journey_service(stage, row.servicePort), place);
+  if (!isLocal) return `${policy} Cluster: endpoints of all nodes may answer`;
+  if (place === 'cluster') return `${policy} Local: only endpoints of this node may answer`;
+  const short = source.kind !== 'outside' && candidates?.pool !== 'local';
+  return short
+    ? `${policy} Local, but the client is ${source.kind === 'pod' ? 'a pod' : 'this node'}: endpoints of all nodes may answer`
+    : `${policy} Local: only endpoints of this node may answer`;
+}
+
+function journey_service(stage: Stage, servicePort: number): string | null {
+  const value = stage.tables.names.get(u32.encode(servicePort));
+  if (value === undefined) return null;
+  const { namespace, service } = servicePortName.decode(value);
+  return `${namespace}/${service}`;
+}
+
+function externalLocal({ known }: Stage, name: string | null, place: string): boolean {
+  return place !== 'cluster' && name !== null && known?.world.services.get(name)?.externalLocal === true;
+}
+
+const reasons: Readonly<Record<number, string>> = {
+  [reason.reject_no_endpoint]:
+    'the Service has no endpoint that could answer, here or anywhere: the client is told at once',
+  [reason.reject_undefined_port]:
+    'the address is a clusterIP, and this port and protocol is none of its own: the client is told at once',
+  [reason.drop_no_local_endpoint]:
+    'the traffic policy is Local and no endpoint of this node can answer, but others could: dropped in silence',
+  [reason.drop_unallocated]: 'the address is in a ServiceCIDR and no Service has it: it may not leave the node',
+  [reason.drop_source_range]: 'the source is in none of loadBalancerSourceRanges: dropped in silence',
+  [reason.drop_untranslated]: 'a service address that nobody may answer may not leave the node: dropped in silence',
+};
+
+function reasonOf(stage: Stage, { verdict, why, question, asked, candidates }: Journey): string {
+  if (verdict === 'dnat')
+    return `${candidates?.backends.length === 1 ? 'one backend' : `${candidates?.backends.length} backends`} may answer`;
+  if (why === reason.drop_untranslated && asked !== null && !asked.row.any.count && !asked.row.local.count) {
+    return reasons[reason.drop_no_local_endpoint] ?? '';
+  }
+  if (why !== null && !isConnected(why)) return reasons[why] ?? reasonName(why);
+  const [nothing] = whyNothing(stage, question);
+  if (nothing !== undefined) return nothing;
+  const of = addressRow(stage.tables, question.to);
+  return of === null
+    ? 'it is no Service: not ours'
+    : "the address is a Service's, and this port is none of its own: not ours";
+}
+
+function verdictText({ verdict }: Journey, words: string): string {
+  const names = { dnat: 'translated', reject: 'rejected', drop: 'dropped', pass: 'passed on untouched' };
+  return `${names[verdict]}: ${words}`;
+}
+
+function masqueradeSteps({ verdict, candidates, question, source }: Journey): Step[] {
+  if (verdict !== 'dnat' || candidates === null) return [];
+  if (source.kind === 'node')
+    return [{ step: 'masquerade', text: 'none: the node chooses its source after the address was translated' }];
+  const { masqueraded, backends } = candidates;
+  if (masqueraded.length === 0) return [{ step: 'masquerade', text: `none: every backend sees ${question.from}` }];
+  const who = masqueraded.length === backends.length ? 'every backend' : masqueraded.join(', ');
+  return [{ step: 'masquerade', text: `for ${who} the source is replaced, so that the answers come back this way` }];
+}
+
+function packetSteps({ said }: Journey): Step[] {
+  const [first] = said;
+  if (first === undefined || first.hook === 'connect') return [];
+  const { sent, becomes } = first;
+  const text = (tuple: NonNullable<typeof becomes>) =>
+    `${endpointText(tuple.source, tuple.sourcePort)} → ${endpointText(tuple.destination, tuple.destinationPort)}`;
+  return [
+    {
+      step: 'packet',
+      text: becomes === null ? `${text(sent)} goes no further` : `${text(sent)} goes on as ${text(becomes)}`,
+    },
+  ];
+}
+
+export { familyOf };

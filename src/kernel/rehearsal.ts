@@ -1,0 +1,178 @@
+import { type BpfMap, type BpfObject, loadObject } from 'libbpf-ts';
+import { counterKey, type Flow, type Frontend, flow, flowKey, frontend, hook, maps as layouts } from '../layout.gen.ts';
+import { addressToHex } from '../model/address.ts';
+import { checkOf } from '../plan/check.ts';
+import { type TableName, type Tables, tableNames } from '../plan/tables.ts';
+import { rodataWith } from './elf.ts';
+import { record } from './generation.ts';
+import type { Objects } from './objects.ts';
+import { firstPacket, type Tuple } from './probe-packet.ts';
+import { inheritedNames, type StateName, stateNames } from './sizes.ts';
+
+/** Programs that a test run can be made of, here. */
+export type RehearsedHook = 'from_pod' | 'from_wire' | 'to_wire';
+
+/** What a test run came to. */
+export interface Outcome {
+  /** TC_ACT_... as unsigned: 0xffffffff goes on, 2 is dropped, 7 leaves by a redirect. */
+  readonly verdict: number;
+  readonly packet: Uint8Array;
+  readonly counted: readonly Counted[];
+  /** The flow that began with the packet. */
+  readonly flow: Flow | null;
+}
+
+export interface Counted {
+  /** Its id; 0: none. */
+  readonly servicePort: number;
+  /** A number of `reason`. */
+  readonly reason: number;
+}
+
+/** State maps of a moment's life. An LRU map of fewer rows would evict what a run has just put there. */
+const SMALL = 1024;
+/** A ring is whole pages. */
+const RING = 65_536;
+
+const bytes = (hex: string) => Buffer.from(hex, 'hex');
+const hexOf = (data: Uint8Array) => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('hex');
+
+/**
+ * The programs that ship, on maps of their own: nothing is pinned, nothing of what is attached is touched. A program is loaded
+ * when it is first asked for. Runs take place in the network namespace of the calling thread, where the packet comes in by
+ * loopback.
+ */
+export class Rehearsal implements Disposable {
+  readonly #objects: Objects;
+  readonly #config: string;
+  readonly #holder: BpfObject;
+  readonly #loaded = new Map<string, Promise<BpfObject>>();
+
+  private constructor(objects: Objects, config: string, holder: BpfObject) {
+    this.#objects = objects;
+    this.#config = config;
+    this.#holder = holder;
+  }
+
+  /** `config`: struct config as hex. Throws a BpfError if the kernel refuses. */
+  static async open(objects: Objects, config: string, tables: Tables): Promise<Rehearsal> {
+    const holder = await loadObject(objects.tc, { name: 'maps', maps: sizesFor(tables), programs: [] });
+    const rehearsal = new Rehearsal(objects, config, holder);
+    for (const name of tableNames) rehearsal.#write(name, tables);
+    return rehearsal;
+  }
+
+  #write(name: TableName, tables: Tables): void {
+    const rows = tables[name];
+    const keys = bytes([...rows.keys()].join(''));
+    if (rows.size > 0) this.map(name).updateBatch(keys, bytes([...rows.values()].join('')));
+  }
+
+  /** One of the maps that its programs share. */
+  map(name: TableName | StateName): BpfMap {
+    const map = this.#holder.maps[name];
+    if (map === undefined) throw new Error(`the compiled objects do not have '${name}'`);
+    return map;
+  }
+
+  /** Some programs of an object, on these maps; `config` other than its own where it is given. */
+  async load(object: keyof Objects, programs: readonly string[], config: string = this.#config): Promise<BpfObject> {
+    const key = `${object} ${programs.join(' ')} ${config}`;
+    const loading = this.#loaded.get(key) ?? this.#load(object, programs, config);
+    this.#loaded.set(key, loading);
+    return await loading;
+  }
+
+  async #load(name: keyof Objects, programs: readonly string[], config: string): Promise<BpfObject> {
+    const shared = [...tableNames, ...stateNames, ...inheritedNames.map((one) => `${one}_before`)];
+    const reused = shared.flatMap((map) => {
+      const there = this.#holder.maps[map];
+      return there === undefined ? [] : [[map, { reuse: there }] as const];
+    });
+    const rodata = rodataWith(this.#objects[name], 'config', bytes(config));
+    return await loadObject(this.#objects[name], {
+      name,
+      maps: Object.fromEntries(reused),
+      rodata,
+      programs: [...programs],
+    });
+  }
+
+  /** What becomes of the first packet of a connection, or of `packet`, at a hook. */
+  async run(at: RehearsedHook, tuple: Tuple): Promise<Outcome> {
+    const object = await this.load(at === 'from_pod' ? 'tc' : 'wire', [at]);
+    const program = object.programs[at];
+    if (program === undefined) throw new Error(`the compiled objects do not have '${at}'`);
+    const { retval, data } = program.testRun({ data: firstPacket(tuple) });
+    return { verdict: retval, packet: data, counted: this.takeCounted(), flow: this.#flowOf(at, tuple) };
+  }
+
+  /** What was counted since it was last asked. */
+  takeCounted(): Counted[] {
+    const counters = this.map('counters');
+    const counted: Counted[] = [];
+    for (;;) {
+      const key = counters.nextKey(undefined);
+      if (key === undefined) return counted;
+      counted.push(counterKey.decode(hexOf(key)));
+      counters.delete(key);
+    }
+  }
+
+  #flowOf(at: RehearsedHook, tuple: Tuple): Flow | null {
+    const { sourcePort, destinationPort, protocol } = tuple;
+    const key = flowKey.encode({
+      source: addressToHex(tuple.source),
+      destination: addressToHex(tuple.destination),
+      sourcePort,
+      destinationPort,
+      protocol,
+      hook: hook[at],
+      device: at === 'from_pod' ? 1 : 0,
+    });
+    const row = this.map('half_open').lookup(bytes(key));
+    return row === undefined ? null : flow.decode(hexOf(row));
+  }
+
+  /** The row of `frontends` with this key (hex); null: there is none. */
+  frontend(key: string): Frontend | null {
+    const row = this.map('frontends').lookup(bytes(key));
+    return row === undefined ? null : frontend.decode(hexOf(row));
+  }
+
+  setFrontend(key: string, row: Frontend): void {
+    const unchecked = frontend.encode({ ...row, check: 0 });
+    const check = checkOf(key, unchecked.slice(0, -8));
+    this.map('frontends').update(bytes(key), bytes(frontend.encode({ ...row, check })));
+  }
+
+  close(): void {
+    this.#holder.close();
+    for (const loading of this.#loaded.values()) {
+      loading.then(
+        (object) => object.close(),
+        () => {},
+      );
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function sizesFor(tables: Tables): Record<string, { maxEntries: number }> {
+  const tableSizes = record(tableNames, (name) => ({ maxEntries: roomFor(name, tables) }));
+  const stateSizes = record(stateNames, (name) => {
+    const { type, maxEntries } = layouts[name];
+    return { maxEntries: Math.min(type === 'ringbuf' ? RING : SMALL, maxEntries) };
+  });
+  const none = Object.fromEntries(inheritedNames.map((name) => [`${name}_before`, { maxEntries: 1 }]));
+  return { ...tableSizes, ...stateSizes, ...none };
+}
+
+function roomFor(name: TableName, tables: Tables): number {
+  if (name !== 'backends') return Math.max(1, tables[name].size);
+  const slots = [...tables.backends.keys()].map((key) => Buffer.from(key, 'hex').readUInt32LE());
+  return 1 + slots.reduce((most, slot) => Math.max(most, slot), 0);
+}
