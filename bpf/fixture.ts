@@ -3,7 +3,7 @@
  * people's words with the generated codecs alone, so that a fault in src/plan cannot hide one in bpf/.
  */
 import { readFileSync } from 'node:fs';
-import { type BpfObject, type LoadOptions, loadObject, type TestResult } from 'libbpf-ts';
+import { type BpfObject, type BpfProgram, type LoadOptions, loadObject, type TestResult } from 'libbpf-ts';
 import { rodataWith } from '../src/kernel/elf.ts';
 import {
   config,
@@ -61,10 +61,15 @@ export class Programs implements Disposable {
     return map;
   }
 
+  program(name: string): BpfProgram {
+    const found = this.object.programs[name];
+    if (found === undefined) throw new Error(`no program ${name}`);
+    return found;
+  }
+
   /** `ifindex`: the device, of the calling thread's network namespace, that the frame passes; loopback unless given. */
   run(program: string, frame: Uint8Array, ifindex?: number): TestResult {
-    const found = this.object.programs[program];
-    if (found === undefined) throw new Error(`no program ${program}`);
+    const found = this.program(program);
     if (ifindex === undefined) return found.testRun({ data: frame });
     const context = Buffer.alloc(192); // struct __sk_buff
     context.writeUInt32LE(ifindex, 40);

@@ -14,7 +14,7 @@
  * judged at look-up; no sweep has to run for any of this to be right.
  */
 
-static __noinline __u32 flow_check(const struct flow_key *key, const struct flow *flow)
+PURE __u32 hash_of_flow(const struct flow_key *key, const struct flow *flow)
 {
 	struct checksum checksum = CHECK_START;
 	const __u32 *words = (const __u32 *)flow;
@@ -25,6 +25,12 @@ static __noinline __u32 flow_check(const struct flow_key *key, const struct flow
 	check_word(&checksum, words[__builtin_offsetof(struct flow, state) / 4] & ~0xffu);
 	check_word(&checksum, words[__builtin_offsetof(struct flow, state) / 4 + 1]);
 	return check_end(&checksum);
+}
+
+/* For where no packet of a known flow passes: out of line, since it is long. */
+static __noinline __u32 flow_check(const struct flow_key *key, const struct flow *flow)
+{
+	return hash_of_flow(key, flow);
 }
 
 PURE bool is_closing(__u8 state)
@@ -51,14 +57,14 @@ PURE bool is_expired(const struct flow *flow, __u8 protocol, bool tentative, __u
 	return age > lifetime;
 }
 
+/* Without the ports: what a pod has to do with another is one slot, however many connections, and stays in the cache. */
 PURE __u32 flow_hint_slot(const struct flow_key *key)
 {
-	__u32 ports = (__u32)key->source_port << 16 | key->destination_port;
 	__u32 place = (__u32)key->device << 8 | key->hook;
 	__u32 mix = (key->source.words[3] ^ key->source.words[1]) * 0x9e3779b1;
 
 	mix ^= (key->destination.words[3] ^ key->destination.words[1]) * 0x85ebca6b;
-	mix ^= (ports ^ place) * 0xc2b2ae35;
+	mix ^= place * 0xc2b2ae35;
 	return mix >> 16;
 }
 
@@ -103,41 +109,31 @@ enum flow_table {
  */
 static __noinline int flow_find(const struct flow_key *key, struct flow *copy, __u32 tables, __u32 *age)
 {
-	const struct flow *row;
 	__u32 now = 0;
 
 	if (!key || !copy || !age)
 		return UNSTABLE;
 	if (!flow_is_hinted(key, &now))
 		return NONE;
-	if (tables & IN_FLOWS) {
-		for (int attempt = 0; attempt < 2; attempt++) {
-			row = find_row(flows, key);
-			if (!row)
-				goto half_open;
-			*copy = *row;
-			if (flow_check(key, copy) == copy->check) {
-				*age = seconds_between(copy->seen, now);
-				return is_expired(copy, key->protocol, false, *age) ? EXPIRED : FOUND;
-			}
-		}
-		return UNSTABLE;
-	}
-half_open:
-	if (tables & IN_HALF_OPEN) {
-		for (int attempt = 0; attempt < 2; attempt++) {
+	for (int attempt = 0; attempt < 2; attempt++) {
+		const struct flow *row = tables & IN_FLOWS ? find_row(flows, key) : NULL;
+		bool tentative = !row;
+
+		if (tentative && tables & IN_HALF_OPEN)
 			row = find_row(half_open, key);
-			if (!row)
-				return NONE;
-			*copy = *row;
-			if (flow_check(key, copy) == copy->check) {
-				*age = seconds_between(copy->seen, now);
-				return is_expired(copy, key->protocol, true, *age) ? LAPSED : TENTATIVE;
-			}
-		}
-		return UNSTABLE;
+		if (!row)
+			return NONE;
+		*copy = *row;
+		asm volatile("" ::
+				 : "memory"); /* read anew from the stack: kept in registers, it all would be spilled */
+		if (hash_of_flow(key, copy) != copy->check)
+			continue;
+		*age = seconds_between(copy->seen, now);
+		if (is_expired(copy, key->protocol, tentative, *age))
+			return tentative ? LAPSED : EXPIRED;
+		return tentative ? TENTATIVE : FOUND;
 	}
-	return NONE;
+	return UNSTABLE;
 }
 
 /* The key of the other row. A hairpin flow has both at from_pod, a masqueraded one at from_wire. */

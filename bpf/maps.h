@@ -101,7 +101,8 @@ struct {
 	__type(value, struct flow);
 } half_open SEC(".maps");
 
-/* By a small hash of a row's key. Most packets belong to no flow of ours, and this says so for a tenth of a look-up. */
+/* By a small hash of a row's hook, device and addresses. Most packets belong to no flow of ours, and this says so for a tenth
+ * of a look-up. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, FLOW_HINTS);

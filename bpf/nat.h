@@ -25,6 +25,24 @@ PURE __u16 fold(__u64 sum)
 	return sum;
 }
 
+/* What a sum gains when a word changes, as bpf_csum_diff() has it; here without the 20 ns of that call. */
+PURE __u64 word_change(__be32 old, __be32 new)
+{
+	return (__u64)(__u32)~old + new;
+}
+
+PURE __u64 address_change(const struct address *old, const struct address *new)
+{
+	return word_change(old->words[0], new->words[0]) + word_change(old->words[1], new->words[1]) +
+	       word_change(old->words[2], new->words[2]) + word_change(old->words[3], new->words[3]);
+}
+
+PURE __u32 fold_to_32(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return (sum & 0xffffffff) + (sum >> 32);
+}
+
 struct ports {
 	__be16 source;
 	__be16 destination;
@@ -32,32 +50,29 @@ struct ports {
 
 PURE long rewrite_ipv4(struct __sk_buff *skb, const struct packet *packet, const struct flow *to, __u64 flags)
 {
+	/* not packed, which would be written byte by byte: the packet's part begins with `check` */
 	struct {
+		__u16 unused;
 		__be16 check;
 		__be32 source;
 		__be32 destination;
 		struct ports ports;
-	} __attribute__((packed)) header;
-	__be32 old[2] = {packet->tuple.source.words[3], packet->tuple.destination.words[3]};
-	__be32 new[2] = {to->source.words[3], to->destination.words[3]};
-	__s64 change = bpf_csum_diff(old, sizeof(old), new, sizeof(new), 0);
+	} header = {.source = to->source.words[3], .destination = to->destination.words[3]};
+	__u32 change = fold_to_32(word_change(packet->tuple.source.words[3], header.source) +
+				  word_change(packet->tuple.destination.words[3], header.destination));
 	struct iphdr *ip;
-	__be16 check;
 	long error;
 
 	ip = data_of(skb) + (packet->l3 & LINK_HEADER_BITS);
 	if ((void *)(ip + 1) > end_of(skb))
 		return -1;
-	check = ~fold((__u64)(__u16)~ip->check + (__u32)change);
+	header.check = ~fold((__u64)(__u16)~ip->check + change);
+	header.ports = (struct ports){to->source_port, to->destination_port};
 
 	error = bpf_l4_csum_replace(skb, checksum_offset(packet), 0, change, BPF_F_PSEUDO_HDR | flags);
-	header.check = check;
-	header.source = new[0];
-	header.destination = new[1];
-	header.ports = (struct ports){to->source_port, to->destination_port};
 	if (packet->l4 == packet->l3 + sizeof(struct iphdr)) /* no options between addresses and ports: one store */
-		return error | bpf_skb_store_bytes(skb, packet->l3 + 10, &header, sizeof(header), 0);
-	error |= bpf_skb_store_bytes(skb, packet->l3 + 10, &header, 10, 0);
+		return error | bpf_skb_store_bytes(skb, packet->l3 + 10, &header.check, 14, 0);
+	error |= bpf_skb_store_bytes(skb, packet->l3 + 10, &header.check, 10, 0);
 	return error | bpf_skb_store_bytes(skb, packet->l4, &header.ports, sizeof(header.ports), 0);
 }
 
@@ -68,8 +83,8 @@ PURE long rewrite_ipv6(struct __sk_buff *skb, const struct packet *packet, const
 		struct address destination;
 		struct ports ports;
 	} header = {to->source, to->destination, {to->source_port, to->destination_port}};
-	__s64 change = bpf_csum_diff((void *)&packet->tuple.source, 2 * sizeof(struct address), (void *)&header,
-				     2 * sizeof(struct address), 0);
+	__u32 change = fold_to_32(address_change(&packet->tuple.source, &to->source) +
+				  address_change(&packet->tuple.destination, &to->destination));
 	long error = bpf_l4_csum_replace(skb, checksum_offset(packet), 0, change, BPF_F_PSEUDO_HDR | flags);
 
 	/* The helper assumes an IPv4 header, whose own checksum takes the change back. Without one a card's

@@ -182,7 +182,7 @@ struct flow {
 	__u32 seen;	    /* seconds since boot of the last packet, exact to a second; changed in place */
 };
 
-/* Until when rows may exist whose keys share this number; 0: there were none. Never wrong to the other side. */
+/* Until when rows may exist whose addresses, hook and device share this number; 0: there were none. Never wrong to the other side. */
 struct flow_hint {
 	__u32 until; /* seconds since boot */
 };

@@ -15,8 +15,13 @@ export const programs: readonly Mutant[] = [
     ],
     [
       'the IPv4 header keeps its old checksum',
-      'check = ~fold((__u64)(__u16)~ip->check + (__u32)change);',
-      'check = ip->check;',
+      'header.check = ~fold((__u64)(__u16)~ip->check + change);',
+      'header.check = ip->check;',
+    ],
+    [
+      'a word of an IPv6 address is left out of the sum',
+      'word_change(old->words[1], new->words[1])',
+      'word_change(old->words[1], old->words[1])',
     ],
     [
       'a datagram without a checksum gets one',
