@@ -9,9 +9,9 @@ test("chainHash() gives the names that kube-proxy's own tests expect", (t) => {
 });
 
 test('iptablesRules() writes a Service as kube-proxy does: one row in the list, a chain of chances, two rules an endpoint', (t) => {
-  const lines = iptablesRules(benchServices(1, '10.1.1.12')).split('\n');
-  const [svc] = lines.flatMap((line) => /^:(KUBE-SVC-\S+)/.exec(line)?.[1] ?? []);
+  const lines = iptablesRules(benchServices(1, '10.1.1.12', '10.1.2.11')).split('\n');
   const name = 'bench/target:echo';
+  const svc = `KUBE-SVC-${chainHash(`${name}tcp`, 16)}`;
   t.deepEqual(
     lines.filter((line) => line.startsWith(`-A ${svc} `)).map((line) => line.replaceAll(/KUBE-SEP-\w{16}/g, 'SEP')),
     [
@@ -21,25 +21,37 @@ test('iptablesRules() writes a Service as kube-proxy does: one row in the list, 
       `-A ${svc} -m comment --comment "${name} -> 10.1.1.12:8082" -j SEP`,
     ],
   );
-  t.is(lines.filter((line) => line.startsWith('-A KUBE-SEP-')).length, 6);
-  const [first] = lines.filter((line) => line.startsWith('-A KUBE-SERVICES'));
+  t.is(lines.filter((line) => line.startsWith('-A KUBE-SEP-')).length, 12);
   t.is(
-    first,
+    lines.filter((line) => line.startsWith('-A KUBE-SERVICES'))[1],
     `-A KUBE-SERVICES -m comment --comment "${name} cluster IP" -m tcp -p tcp -d 10.96.0.10 --dport 80 -j ${svc}`,
   );
 });
 
+test('iptablesRules() writes a nodePort as kube-proxy does: the last list leads to a chain that marks', (t) => {
+  const lines = iptablesRules(benchServices(1, '10.1.1.12', '10.1.2.11')).split('\n');
+  const hash = chainHash('bench/outer:echotcp', 16);
+  t.deepEqual(
+    lines.filter((line) => /^-A KUBE-(NODEPORTS|EXT-)/.test(line)),
+    [
+      `-A KUBE-NODEPORTS -m comment --comment "bench/outer:echo" -m tcp -p tcp --dport 30080 -j KUBE-EXT-${hash}`,
+      `-A KUBE-EXT-${hash} -m comment --comment "masquerade traffic for bench/outer:echo external destinations" -j KUBE-MARK-MASQ`,
+      `-A KUBE-EXT-${hash} -j KUBE-SVC-${hash}`,
+    ],
+  );
+});
+
 test('iptablesRules() lists the measured Service last and, as kube-proxy above 1,000 endpoints, without comments', (t) => {
-  const rows = iptablesRules(benchServices(500, '10.1.1.12'))
+  const rows = iptablesRules(benchServices(500, '10.1.1.12', '10.1.2.11'))
     .split('\n')
     .filter((line) => line.startsWith('-A KUBE-SERVICES'));
-  t.is(rows.length, 501);
+  t.is(rows.length, 502);
   t.regex(rows.at(-2) ?? '', /^-A KUBE-SERVICES -m tcp -p tcp -d 10\.96\.0\.10 --dport 80 -j KUBE-SVC-\w{16}$/);
   t.regex(rows.at(-1) ?? '', /this must be the last rule/);
 });
 
 test('nftablesRules() writes a Service as kube-proxy does: a verdict map and one rule that chooses', (t) => {
-  const text = nftablesRules(benchServices(1, '10.1.1.12'), '192.168.50.1');
+  const text = nftablesRules(benchServices(1, '10.1.1.12', '10.1.2.11'), '192.168.50.1');
   const chain = `service-${chainHash('bench/target/tcp/echo', 8)}-bench/target/tcp/echo`;
   const choices = '0 : 10.1.1.12 . 8080 , 1 : 10.1.1.12 . 8081 , 2 : 10.1.1.12 . 8082';
   t.true(
@@ -47,5 +59,10 @@ test('nftablesRules() writes a Service as kube-proxy does: a verdict map and one
       `add rule ip kube-proxy ${chain} meta l4proto tcp dnat ip addr . port to numgen random mod 3 map { ${choices} }\n`,
     ),
   );
-  t.true(text.includes(`add element ip kube-proxy service-ips { 10.96.0.10 . tcp . 80 : goto ${chain} }\n`));
+  const outer = `${chainHash('bench/outer/tcp/echo', 8)}-bench/outer/tcp/echo`;
+  const element = (name: string, what: string) => `add element ip kube-proxy ${name} { ${what} }\n`;
+  const service = `10.96.0.11 . tcp . 80 : goto service-${outer}, 10.96.0.10 . tcp . 80 : goto ${chain}`;
+  t.true(text.includes(element('service-ips', service)));
+  t.true(text.includes(element('service-nodeports', `tcp . 30080 : goto external-${outer}`)));
+  t.true(text.includes(`add rule ip kube-proxy external-${outer} goto service-${outer}\n`));
 });

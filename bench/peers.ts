@@ -1,7 +1,7 @@
 /**
  * The rules that kube-proxy v1.36.3 writes, in iptables and in nftables mode, for the bench's Services: same chains, same
  * matches, same order, as its own tests (pkg/proxy/iptables and pkg/proxy/nftables, TestOverall…Rules) print them. Of the
- * tables only what ClusterIPs need is filled; the hooks, jumps and checks that all traffic passes are all there. Left
+ * tables only what ClusterIPs and nodePorts need is filled; the hooks, jumps and checks that all traffic passes are all there. Left
  * out: nfacct counters, which are optional.
  */
 import { createHash } from 'node:crypto';
@@ -41,6 +41,7 @@ export function iptablesRules(services: readonly BenchService[]): string {
   // Above 1,000 endpoints kube-proxy leaves the comments of per-service rules out.
   const comment = (text: string): string => (endpoints > 1000 ? '' : ` -m comment --comment "${text}"`);
   const chains = all.flatMap((each) => [
+    ...(each.port.nodePort === undefined ? [] : [extChain(each)]),
     svcChain(each),
     ...each.port.endpoints.map((endpoint) => sepChain(each, endpoint)),
   ]);
@@ -56,6 +57,7 @@ export function iptablesRules(services: readonly BenchService[]): string {
       (each) => `-A KUBE-SERVICES${comment(`${each.name} cluster IP`)} ${toClusterIP(each)} -j ${svcChain(each)}`,
     ),
     '-A KUBE-SERVICES -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS',
+    ...all.flatMap((each) => nodePortRules(each, comment)),
     '-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000',
     '-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN',
     '-A KUBE-POSTROUTING -j MARK --xor-mark 0x4000',
@@ -105,6 +107,20 @@ function svcChain({ name }: ServicePort): string {
   return `KUBE-SVC-${chainHash(`${name}tcp`, 16)}`;
 }
 
+function extChain({ name }: ServicePort): string {
+  return `KUBE-EXT-${chainHash(`${name}tcp`, 16)}`;
+}
+
+function nodePortRules(each: ServicePort, comment: (text: string) => string): string[] {
+  const { name, port } = each;
+  if (port.nodePort === undefined) return [];
+  return [
+    `-A KUBE-NODEPORTS${comment(name)} -m tcp -p tcp --dport ${port.nodePort} -j ${extChain(each)}`,
+    `-A ${extChain(each)}${comment(`masquerade traffic for ${name} external destinations`)} -j KUBE-MARK-MASQ`,
+    `-A ${extChain(each)} -j ${svcChain(each)}`,
+  ];
+}
+
 function sepChain({ name }: ServicePort, endpoint: BenchPort['endpoints'][number]): string {
   return `KUBE-SEP-${chainHash(`${name}tcp${endpoint.address}:${endpoint.port}`, 16)}`;
 }
@@ -136,6 +152,7 @@ export function nftablesRules(services: readonly BenchService[], nodeIP: string)
   const base = baseRules(nodeIP).map((line) => `add ${line}`);
   const elements = (name: string, lines: readonly string[]): string =>
     `add element ip kube-proxy ${name} { ${lines.join(', ')} }`;
+  const nodePorts = all.filter(({ port }) => port.nodePort !== undefined);
   const local = all.flatMap(({ port }) => port.endpoints).filter(({ address }) => address.startsWith('10.1.'));
   return [
     ...base,
@@ -153,6 +170,15 @@ export function nftablesRules(services: readonly BenchService[], nodeIP: string)
       'service-ips',
       all.map((each) => `${each.service.clusterIP} . tcp . ${each.port.number} : goto ${nftChain(each)}`),
     ),
+    ...nodePorts.flatMap((each) => [
+      `add chain ip kube-proxy ${nftExternal(each)}`,
+      `add rule ip kube-proxy ${nftExternal(each)} mark set mark or 0x4000`,
+      `add rule ip kube-proxy ${nftExternal(each)} goto ${nftChain(each)}`,
+    ]),
+    elements(
+      'service-nodeports',
+      nodePorts.map((each) => `tcp . ${each.port.nodePort} : goto ${nftExternal(each)}`),
+    ),
     elements(
       'hairpin-connections',
       local.map(({ address, port }) => `${address} . ${address} . tcp . ${port}`),
@@ -164,6 +190,10 @@ export function nftablesRules(services: readonly BenchService[], nodeIP: string)
 function nftChain({ service, port }: ServicePort): string {
   const name = `bench/${service.name}/tcp/${port.name}`;
   return `service-${chainHash(name, 8)}-${name}`;
+}
+
+function nftExternal(each: ServicePort): string {
+  return nftChain(each).replace('service-', 'external-');
 }
 
 function baseRules(nodeIP: string): string[] {

@@ -9,6 +9,7 @@ export interface BenchService {
 export interface BenchPort {
   readonly name: string;
   readonly number: number;
+  readonly nodePort?: number;
   /** Where it leads: addresses and ports of pods. */
   readonly endpoints: readonly { readonly address: string; readonly port: number }[];
 }
@@ -19,19 +20,27 @@ export const serverPorts: readonly number[] = [8080, 8081, 8082];
 
 export const targetIP: string = '10.96.0.10';
 
+/** Of the Service that is asked for from outside; its clusterIP comes with it. */
+export const targetNodePort = 30_080;
+
 /**
- * `count` Services of three endpoints each. The measured one comes last: where
+ * `count` Services of three endpoints each. The measured one, whose endpoints are in `pod`, comes last: where
  * rules are a list, that is where the average newcomer would be worst off, and where kube-proxy's figures are quoted.
+ * Beside it there is one more with a nodePort, whose endpoints are in `remote`.
  */
-export function benchServices(count: number, pod: string): BenchService[] {
+export function benchServices(count: number, pod: string, remote: string): BenchService[] {
   const fillers = Array.from({ length: count - 1 }, (_, i) => ({
     name: `filler-${i}`,
     clusterIP: `10.97.${i >> 8}.${i & 255}`,
     ports: [{ name: 'http', number: 80, endpoints: fillerEndpoints(i) }],
   }));
-  const endpoints = serverPorts.map((port) => ({ address: pod, port }));
-  const target = { name: 'target', clusterIP: targetIP, ports: [{ name: 'echo', number: 80, endpoints }] };
-  return [...fillers, target];
+  const echo = (address: string) => ({
+    name: 'echo',
+    number: 80,
+    endpoints: serverPorts.map((port) => ({ address, port })),
+  });
+  const outer = { name: 'outer', clusterIP: '10.96.0.11', ports: [{ ...echo(remote), nodePort: targetNodePort }] };
+  return [...fillers, outer, { name: 'target', clusterIP: targetIP, ports: [echo(pod)] }];
 }
 
 function fillerEndpoints(i: number): BenchPort['endpoints'] {
@@ -48,12 +57,18 @@ export function manifest(services: readonly BenchService[]): string {
 }
 
 function serviceObject({ name, clusterIP, ports }: BenchService): object {
-  const specPorts = ports.map((port) => ({ name: port.name, port: port.number, targetPort: port.endpoints[0]?.port }));
+  const specPorts = ports.map(({ name, number, nodePort, endpoints }) => ({
+    name,
+    port: number,
+    targetPort: endpoints[0]?.port,
+    ...(nodePort === undefined ? {} : { nodePort }),
+  }));
+  const type = ports.some(({ nodePort }) => nodePort !== undefined) ? 'NodePort' : 'ClusterIP';
   return {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: { name, namespace: 'bench' },
-    spec: { type: 'ClusterIP', clusterIP, clusterIPs: [clusterIP], ports: specPorts },
+    spec: { type, clusterIP, clusterIPs: [clusterIP], ports: specPorts },
   };
 }
 
