@@ -92,15 +92,42 @@ PURE bool is_in_source_ranges(const struct frontend *frontend, const struct addr
 	return bpf_map_lookup_elem(&source_ranges, &key);
 }
 
-/* Is its client neither a pod nor the node itself? The hook tells. */
+/* enum source_class of a packet that begins something, as the client sent it. */
+__noinline int source_class(const struct packet *packet)
+{
+	struct cidr_key key = {.prefix_length = 128};
+	const __u32 *class;
+
+	if (!packet)
+		return SOURCE_OUTSIDE;
+	if (packet->tuple.hook == HOOK_FROM_POD || packet->of_pods)
+		return SOURCE_OWN_POD;
+	key.address = packet->tuple.source;
+	class = bpf_map_lookup_elem(&source_classes, &key);
+	return class ? *class : SOURCE_OUTSIDE;
+}
+
 PURE bool is_outside(const struct packet *packet)
 {
-	return packet->tuple.hook == HOOK_FROM_WIRE;
+	return source_class(packet) == SOURCE_OUTSIDE;
+}
+
+/*
+ * Does this backend see the client's address, wherever it is? The replies to a pod of this node come by here, unless it is its own
+ * backend; and of the local set all are on this node, whatever the routes say.
+ */
+PURE bool keeps_source(int class, const struct packet *packet, const struct frontend *frontend,
+		       const struct backend *backend)
+{
+	if (class == SOURCE_OWN_POD)
+		return !same_address(&backend->address, &packet->tuple.source);
+	return class == SOURCE_OUTSIDE && frontend->flags & FRONTEND_LOCAL_OUTSIDE;
 }
 
 PURE int choose_service(const struct packet *packet, const struct frontend *frontend, struct flow *flow)
 {
-	bool outside = is_outside(packet);
+	int class = source_class(packet);
+	bool outside = class == SOURCE_OUTSIDE;
 	struct backend backend = {};
 
 	flow->service_port = frontend->service_port;
@@ -114,8 +141,7 @@ PURE int choose_service(const struct packet *packet, const struct frontend *fron
 	flow->destination = backend.address;
 	flow->destination_port = backend.port;
 	if (packet->tuple.hook != HOOK_FROM_POD) {
-		/* of the local set all are on this node, whatever the routes say: replies come by here */
-		if (!(outside && frontend->flags & FRONTEND_LOCAL_OUTSIDE))
+		if (!keeps_source(class, packet, frontend, &backend))
 			flow->flags = FLOW_MASQUERADE;
 		return REASON_CONNECTED_WIRE;
 	}

@@ -14,6 +14,8 @@ import {
   nodeAddressFlag,
   reason,
   type Switches,
+  sourceClass,
+  wireFlag,
 } from '../src/layout.gen.ts';
 import { addressToHex } from '../src/model/address.ts';
 import { checkOf } from '../src/plan/check.ts';
@@ -136,9 +138,15 @@ export class Programs implements Disposable {
   }
 
   /** A device that leads out of the node; the kernel tells its source addresses. */
-  addWire(ifindex: number, ipv4 = '::', ipv6 = '::'): void {
-    const row = { ipv4: addressToHex(ipv4), ipv6: addressToHex(ipv6) };
+  addWire(ifindex: number, ipv4 = '::', ipv6 = '::', ofPods = false): void {
+    const row = { ipv4: addressToHex(ipv4), ipv6: addressToHex(ipv6), flags: ofPods ? wireFlag.pods : 0 };
     this.map('wires').update(bytes(maps.wires.key.encode(ifindex)), bytes(maps.wires.value.encode(row)));
+  }
+
+  /** Who sources count as at a wire; `bits` of 128, so IPv4 + 96. */
+  addSourceClass(source: string, bits: number, are: keyof typeof sourceClass): void {
+    const key = maps.source_classes.key.encode({ prefixLength: bits, address: addressToHex(source) });
+    this.map('source_classes').update(bytes(key), bytes(maps.source_classes.value.encode(sourceClass[are])));
   }
 
   /** `bits` of 128, so IPv4 + 96. */
@@ -228,6 +236,7 @@ export async function loadPrograms(
     udpSeconds: 180,
     takesOver: before ? 1 : 0,
     fibSource,
+    wiresOfPods: 1,
   });
   const options: NonNullable<LoadOptions['maps']> = Object.fromEntries(
     Object.entries(sizes).map(([map, maxEntries]) => [map, { maxEntries }]),

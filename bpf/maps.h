@@ -73,6 +73,15 @@ struct {
 	__type(value, struct wire);
 } wires SEC(".maps");
 
+/* The value: enum source_class. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct cidr_key);
+	__type(value, __u32);
+} source_classes SEC(".maps");
+
 /* The value: when it was removed, seconds since boot. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

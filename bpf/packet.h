@@ -30,7 +30,7 @@ struct packet {
 	__u8 ipv6;
 	__u8 tcp_flags; /* byte 13 of the TCP header; 0 for UDP */
 	__u8 piece;	/* enum piece */
-	__u8 zero;
+	__u8 of_pods;	/* 1: it came in by a wire that has WIRE_PODS */
 };
 
 #define TCP_FLAG_FIN_BIT 0x01

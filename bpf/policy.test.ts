@@ -165,6 +165,51 @@ for (const cast of casts) {
     t.like(wayOf(out), { source: cast.client, destination: cast.there[0] });
   });
 
+  test(`at the wire over ${family} the node's own addresses and the pods' are not outside`, (t) => {
+    const flags = policies.outside;
+    const bits = family === 'IPv4' ? 96 + 24 : 64;
+    const network = cast.client.replace(/10$/, '0');
+    serve(wire, cast, { flags });
+    wire.addSourceClass(network, bits, 'pod');
+    const [way] = to(cast, cast.client, 4001) as [Way];
+    const pod = pass(t, 'from_wire', TCP, way);
+    t.is(pod.retval, verdict.redirect, 'whichever node that pod is on: its replies have to come by here');
+    t.like(wayOf(pod.out), { source: cast.node, destination: cast.there[0] });
+    wire.addSourceClass(cast.client, 128, 'node');
+    t.is(wayOf(pass(t, 'from_wire', TCP, { ...way, sport: 4002 }).out).destination, cast.there[0]);
+    wire.addSourceClass(cast.client, 128, 'outside');
+    t.is(pass(t, 'from_wire', TCP, { ...way, sport: 4003 }).retval, verdict.shot, 'the narrowest counts');
+    t.is(wire.count(7, 'drop_no_local_endpoint'), 1n);
+  });
+
+  for (const [what, settle] of [
+    ['whose address is a pod of this node', () => wire.addSourceClass(cast.client, 128, 'own_pod')],
+    ['that comes in by a wire of pods', () => wire.addWire(uplink.ifindex, '::', '::', true)],
+  ] as const) {
+    test(`at the wire a client over ${family} ${what} has the whole set and keeps its source`, (t) => {
+      settle();
+      serve(wire, cast);
+      wire.serve({ address: cast.vip, port: 80, protocol: TCP, servicePort: 8, any: [cast.there] });
+      const vip = { source: cast.client, sport: 4009, destination: cast.vip, dport: 80 };
+      for (const way of [...to(cast, cast.client, 4001), vip]) {
+        const { retval, out } = pass(t, 'from_wire', TCP, way);
+        t.is(retval, verdict.unspec);
+        const there = wayOf(out);
+        t.like(there, { source: cast.client, destination: cast.there[0], dport: cast.there[1] });
+        t.deepEqual(wayOf(pass(t, 'to_wire', TCP, back(there), 'AS').out), back(way));
+      }
+    });
+
+    test(`at the wire a client over ${family} ${what} that is its own backend is masqueraded`, (t) => {
+      settle();
+      wire.serve({ address: cast.vip, port: 80, protocol: TCP, servicePort: 8, any: [[cast.client, 8080]] });
+      const way = { source: cast.client, sport: 4009, destination: cast.vip, dport: 80 };
+      const { retval, out } = pass(t, 'from_wire', TCP, way);
+      t.is(retval, verdict.redirect);
+      t.like(wayOf(out), { source: cast.node, destination: cast.client, dport: 8080 });
+    });
+  }
+
   test(`source ranges over ${family} go before "no endpoint here"`, (t) => {
     serve(wire, cast, { flags: policies.outside | frontendFlag.source_ranges });
     const [way] = to(cast, cast.client, 4001) as [Way];

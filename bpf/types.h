@@ -44,11 +44,24 @@ struct source_range_key {
 	struct address source;
 };
 
+/* Who asks decides between pools, and whether the source is replaced. The hook tells; at a wire also `source_classes`. */
+enum source_class {
+	SOURCE_OUTSIDE = 0,
+	SOURCE_NODE = 1,    /* this node itself */
+	SOURCE_POD = 2,	    /* a pod, but maybe not of this node */
+	SOURCE_OWN_POD = 3, /* a pod of this node: what is sent to it comes by here */
+};
+
+enum wire_flag {
+	WIRE_PODS = 1 << 0, /* what comes in by it is a pod's of this node; looked at if config.wires_of_pods says so */
+};
+
 /* A way out of the node that carries our programs, by its ifindex. */
 struct wire {
 	/* what the source becomes of a client from outside, where the kernel does not tell; all zero: none */
 	struct address ipv4;
 	struct address ipv6;
+	__u32 flags; /* enum wire_flag */
 };
 
 /* A contiguous, sorted run of rows in `backends`: one pool. */
@@ -127,9 +140,9 @@ struct config {
 	__u32 tcp_closing_seconds;
 	__u32 half_open_seconds;
 	__u32 udp_seconds;
-	__u32 takes_over; /* 1: rows of the maps called ..._before count too */
-	__u32 fib_source; /* 1: bpf_fib_lookup tells the source address of a route (kernel >= 6.7) */
-	__u32 zero;
+	__u32 takes_over;    /* 1: rows of the maps called ..._before count too */
+	__u32 fib_source;    /* 1: bpf_fib_lookup tells the source address of a route (kernel >= 6.7) */
+	__u32 wires_of_pods; /* 1: some wire may have WIRE_PODS */
 };
 
 /* ---- state that outlives a generation: written by the programs ---- */

@@ -99,6 +99,17 @@ static __noinline int begin(struct __sk_buff *skb, const struct packet *packet, 
 	return GOES_ON;
 }
 
+/* Are those behind this device pods of this node? Only where somebody said so does anybody look. */
+PURE bool is_of_pods(__u32 ifindex)
+{
+	const struct wire *wire;
+
+	if (!config.wires_of_pods)
+		return false;
+	wire = bpf_map_lookup_elem(&wires, &ifindex);
+	return wire && wire->flags & WIRE_PODS;
+}
+
 PURE int from_wire_at(struct __sk_buff *skb, __u32 l3)
 {
 	struct packet packet = {};
@@ -116,6 +127,7 @@ PURE int from_wire_at(struct __sk_buff *skb, __u32 l3)
 		if (found != GOES_ON)
 			return found;
 	}
+	packet.of_pods = is_of_pods(skb->ifindex);
 	found = flow_find(&packet.tuple, &flow, IN_FLOWS | IN_HALF_OPEN, &age);
 	if (found == UNSTABLE)
 		return drop_unstable(&packet);

@@ -4,6 +4,7 @@ import { counted } from './count.ts';
 import { type Keeper, type KeeperOptions, makeKeeper } from './keeper.ts';
 import type { Attached } from './kernel/attached.ts';
 import type { Datapath } from './kernel/datapath.ts';
+import type { Detector } from './kernel/detector.ts';
 import { classifyDevices, type Device, type Network, type Role } from './kernel/devices.ts';
 import { BpfError, NetWatch } from './kernel/kernel.ts';
 import { readNetwork } from './kernel/network.ts';
@@ -37,6 +38,8 @@ export interface AgentOptions {
   readonly devices: ReadonlyMap<string, Role>;
   /** Where NodePorts answer. */
   readonly nodePorts: NodePortSelection;
+  /** What counts as a pod at a wire. */
+  readonly detector: Detector;
   /** Who translates the connected UDP sockets of pods: 'host' leaves them to tc, 'all' does not, 'auto' goes by what is attached. */
   readonly socketUdp: 'auto' | 'host' | 'all';
   readonly sizes: Partial<Sizes>;
@@ -239,9 +242,10 @@ class Agent {
   }
 
   #makeWorld(parsed: Parsed): World {
-    const { node: name, serviceCidrs, nodePorts } = this.#options;
+    const { node: name, serviceCidrs, nodePorts, detector } = this.#options;
     const [network, devices] = [this.#network, this.#devices];
-    return makeWorld(parsed, { name, serviceCidrs, network, devices, nodePorts, podsAtTc: this.#podsAtTc() });
+    const podsAtTc = this.#podsAtTc();
+    return makeWorld(parsed, { name, serviceCidrs, network, devices, nodePorts, detector, podsAtTc });
   }
 
   #podsAtTc(): boolean {

@@ -139,6 +139,7 @@ export interface Config {
   readonly udpSeconds: number;
   readonly takesOver: number;
   readonly fibSource: number;
+  readonly wiresOfPods: number;
 }
 
 export const config: Codec<Config> = {
@@ -152,7 +153,7 @@ export const config: Codec<Config> = {
     putU32(24, value.udpSeconds, 'config.udp_seconds');
     putU32(28, value.takesOver, 'config.takes_over');
     putU32(32, value.fibSource, 'config.fib_source');
-    putZeros(36, 4);
+    putU32(36, value.wiresOfPods, 'config.wires_of_pods');
     return written(40);
   },
   decode(hex) {
@@ -166,6 +167,7 @@ export const config: Codec<Config> = {
       udpSeconds: getU32(24),
       takesOver: getU32(28),
       fibSource: getU32(32),
+      wiresOfPods: getU32(36),
     };
   },
 };
@@ -738,20 +740,23 @@ export const traceFilter: Codec<TraceFilter> = {
 export interface Wire {
   readonly ipv4: string;
   readonly ipv6: string;
+  readonly flags: number;
 }
 
 export const wire: Codec<Wire> = {
-  size: 32,
+  size: 36,
   encode(value) {
     putHex(0, 16, value.ipv4, 'wire.ipv4');
     putHex(16, 16, value.ipv6, 'wire.ipv6');
-    return written(32);
+    putU32(32, value.flags, 'wire.flags');
+    return written(36);
   },
   decode(hex) {
-    read(hex, 32, 'wire');
+    read(hex, 36, 'wire');
     return {
       ipv4: hex.slice(0, 32),
       ipv6: hex.slice(32, 64),
+      flags: getU32(32),
     };
   },
 };
@@ -939,6 +944,38 @@ export function reasonName(value: number): string {
   return reasonNames[value] ?? `unknown_${value}`;
 }
 
+export const sourceClass = {
+  outside: 0,
+  node: 1,
+  pod: 2,
+  own_pod: 3,
+} as const;
+
+const sourceClassNames: Readonly<Record<number, string>> = {
+  [0]: 'outside',
+  [1]: 'node',
+  [2]: 'pod',
+  [3]: 'own_pod',
+};
+
+/** 'unknown_N' for a number that is not in enum source_class. */
+export function sourceClassName(value: number): string {
+  return sourceClassNames[value] ?? `unknown_${value}`;
+}
+
+export const wireFlag = {
+  pods: 1,
+} as const;
+
+const wireFlagNames: Readonly<Record<number, string>> = {
+  [1]: 'pods',
+};
+
+/** 'unknown_N' for a number that is not in enum wire_flag. */
+export function wireFlagName(value: number): string {
+  return wireFlagNames[value] ?? `unknown_${value}`;
+}
+
 export const maps: {
   readonly affinity: MapLayout<AffinityKey, Affinity>;
   readonly affinity_before: MapLayout<AffinityKey, Affinity>;
@@ -959,6 +996,7 @@ export const maps: {
   readonly service_cidrs: MapLayout<CidrKey, number>;
   readonly socket_reverse: MapLayout<SocketKey, SocketPeer>;
   readonly socket_reverse_before: MapLayout<SocketKey, SocketPeer>;
+  readonly source_classes: MapLayout<CidrKey, number>;
   readonly source_ranges: MapLayout<SourceRangeKey, number>;
   readonly switches: MapLayout<number, Switches>;
   readonly trace_filter: MapLayout<number, TraceFilter>;
@@ -1156,6 +1194,16 @@ export const maps: {
     key: socketKey,
     value: socketPeer,
   },
+  source_classes: {
+    type: 'lpm_trie',
+    keySize: 20,
+    valueSize: 4,
+    maxEntries: 1024,
+    flags: 1,
+    layout: 'e0f4ab56',
+    key: cidrKey,
+    value: u32,
+  },
   source_ranges: {
     type: 'lpm_trie',
     keySize: 24,
@@ -1209,14 +1257,14 @@ export const maps: {
   wires: {
     type: 'hash',
     keySize: 4,
-    valueSize: 32,
+    valueSize: 36,
     maxEntries: 1024,
     flags: 0,
-    layout: '7148bd02',
+    layout: 'ccf367cd',
     key: u32,
     value: wire,
   },
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = '415a2279';
+export const layoutHash = 'd7206ccd';

@@ -1,3 +1,4 @@
+import { type Detector, sourceClasses } from './kernel/detector.ts';
 import type { Device, Network } from './kernel/devices.ts';
 import { guessNodeAddresses, localAddresses } from './kernel/network.ts';
 import { type NodePortSelection, nodePortAddresses } from './kernel/node-ports.ts';
@@ -25,26 +26,30 @@ export interface Surroundings {
   readonly network: Network;
   readonly devices: readonly Device[];
   readonly nodePorts: NodePortSelection;
+  readonly detector: Detector;
   readonly podsAtTc: boolean;
 }
 
 /** What the cluster wants and what this node is, put together for the plan. */
 export function makeWorld(parsed: Parsed, surroundings: Surroundings): World {
-  const { name, serviceCidrs, network, devices, nodePorts, podsAtTc } = surroundings;
+  const { name, serviceCidrs, network, devices, nodePorts, detector, podsAtTc } = surroundings;
+  const node = ownNode(parsed, name);
+  const local = localAddresses(network);
   const addresses = nodeAddresses(parsed, name, network);
   return {
     services: parsed.services,
     endpoints: parsed.endpoints,
     node: {
       name,
-      zone: ownNode(parsed, name)?.zone || null,
+      zone: node?.zone || null,
       addresses,
-      localAddresses: localAddresses(network),
+      localAddresses: local,
     },
     serviceCidrs: [...parsed.serviceCidrs, ...serviceCidrs],
     podsAtTc,
     nodePortAddresses: nodePortAddresses(nodePorts, network, addresses),
-    wires: wiresOf(network, devices, addresses),
+    wires: wiresOf(network, devices, addresses, detector),
+    sourceClasses: sourceClasses(detector, local, node?.podCidrs ?? []),
     removedBackends: [],
   };
 }
@@ -58,7 +63,7 @@ export function isOtherNode(before: World, after: World): boolean {
 
 /** Are there other rows of the node itself, which every plan looks at, whatever its scope? */
 export function hasOtherRows(before: World, after: World): boolean {
-  const facts = ({ serviceCidrs, podsAtTc, nodePortAddresses, wires }: World) =>
-    JSON.stringify([serviceCidrs, podsAtTc, nodePortAddresses, wires]);
+  const facts = ({ serviceCidrs, podsAtTc, nodePortAddresses, wires, sourceClasses }: World) =>
+    JSON.stringify([serviceCidrs, podsAtTc, nodePortAddresses, wires, sourceClasses]);
   return facts(before) !== facts(after);
 }

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { type AgentOptions, runAgent } from './agent.ts';
 import { Datapath } from './kernel/datapath.ts';
+import { tellsByDevice } from './kernel/detector.ts';
 import { netnsCookie } from './kernel/kernel.ts';
 import { requireKernel, requirePermission } from './kernel/machine.ts';
 import { encodeConfig, readObjects } from './kernel/objects.ts';
@@ -37,7 +38,10 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
     pinDir: makePinDir(pinDir),
     cgroup: findCgroup(cgroup),
     objects: readObjects(),
-    config: encodeConfig(netnsCookie(), hasFibSource()),
+    config: encodeConfig(netnsCookie(), {
+      fibSource: hasFibSource(),
+      wiresOfPods: tellsByDevice(options.detector),
+    }),
     mechanism: await chooseMechanism(),
   });
   const ranges = { serviceCidrs: serviceCidrs ?? defaultRanges.serviceCidrs, nodePorts: nodePortRange };

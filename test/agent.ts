@@ -5,6 +5,7 @@ import { netnsCookie } from 'libbpf-ts';
 import pino from 'pino';
 import { type AgentOptions, runAgent } from '../src/agent.ts';
 import { Datapath } from '../src/kernel/datapath.ts';
+import { noDetector } from '../src/kernel/detector.ts';
 import { type Generation, openGeneration } from '../src/kernel/generation.ts';
 import { defaultNodePorts } from '../src/kernel/node-ports.ts';
 import { encodeConfig, readObjects } from '../src/kernel/objects.ts';
@@ -57,6 +58,7 @@ export function runAgentIn(box: Sandbox, settings: AgentSettings): RunningAgent 
     serviceCidrs: [],
     devices: new Map(),
     nodePorts: defaultNodePorts,
+    detector: noDetector,
     socketUdp: 'auto',
     auditSeconds: 3600,
     sizes: { ...smallState, ...sizes },

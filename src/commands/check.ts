@@ -61,7 +61,7 @@ async function check(flags: CheckFlags): Promise<void> {
     }),
     ...(await checkFeatures()),
     await attempt('the programs', async () => {
-      await tryPrograms({ objects: readObjects(), config: encodeConfig(netnsCookie(), hasFibSource()) });
+      await tryPrograms({ objects: readObjects(), config: encodeConfig(netnsCookie(), { fibSource: hasFibSource() }) });
       return 'pass the verifier';
     }),
     await attempt('cgroup2', () => findCgroup(flags.cgroup)),

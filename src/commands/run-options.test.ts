@@ -1,5 +1,6 @@
 import test from 'ava';
 import {
+  parseDetector,
   parseDevices,
   parseMetricsAddress,
   parseNodePortAddresses,
@@ -34,6 +35,28 @@ test('parseNodePortAddresses() adds up CIDRs and words, in one flag or several',
     cidrs: [lan],
   });
   t.deepEqual(parseNodePortAddresses(['all']), { primary: false, localhost: false, cidrs: everything });
+});
+
+test('parseDetector() takes what each mode needs', (t) => {
+  const mode = 'ClusterCIDR' as const;
+  t.deepEqual(parseDetector({ detectLocalMode: mode }), { mode, cidrs: [] });
+  t.deepEqual(parseDetector({ detectLocalMode: mode, clusterCidr: '10.244.0.0/16, fd00::/48' }), {
+    mode,
+    cidrs: [
+      { address: '10.244.0.0', prefixLength: 16 },
+      { address: 'fd00::', prefixLength: 48 },
+    ],
+  });
+  const others = { clusterCidr: '10.244.0.0/16', podBridgeInterface: 'br0', podInterfaceNamePrefix: 'cali' };
+  t.deepEqual(parseDetector({ ...others, detectLocalMode: 'NodeCIDR' }), { mode: 'NodeCIDR' });
+  t.deepEqual(parseDetector({ ...others, detectLocalMode: 'BridgeInterface' }), {
+    mode: 'BridgeInterface',
+    bridge: 'br0',
+  });
+  t.deepEqual(parseDetector({ ...others, detectLocalMode: 'InterfaceNamePrefix' }), {
+    mode: 'InterfaceNamePrefix',
+    prefix: 'cali',
+  });
 });
 
 test('parseMetricsAddress() takes an address of either family, with kube-proxy’s port if it has none', (t) => {
@@ -84,6 +107,13 @@ for (const [what, parse, message] of [
   ['a range upside down', () => parseNodePorts('6-5'), /FIRST-LAST/],
   ['no time', () => parseSeconds('--audit-interval', '0'), /30s, 5m/],
   ['a month', () => parseSeconds('--audit-interval', '720h'), /longer than a week/],
+  ['a bridge without a name', () => parseDetector({ detectLocalMode: 'BridgeInterface' }), /needs --pod-bridge-/],
+  [
+    'an empty prefix',
+    () => parseDetector({ detectLocalMode: 'InterfaceNamePrefix', podInterfaceNamePrefix: '' }),
+    /needs/,
+  ],
+  ['a clusterCIDR that is none', () => parseDetector({ detectLocalMode: 'ClusterCIDR', clusterCidr: 'x' }), /ADDRESS/],
   ['words', () => parseSeconds('--audit-interval', 'soon'), /30s, 5m/],
 ] as const) {
   test(`parsing refuses ${what}`, (t) => {

@@ -1,3 +1,4 @@
+import type { Detector } from '../kernel/detector.ts';
 import type { Role } from '../kernel/devices.ts';
 import type { NodePortSelection } from '../kernel/node-ports.ts';
 import { LARGEST_MAP, type Sizes, stateNames } from '../kernel/sizes.ts';
@@ -9,11 +10,7 @@ import { parsePairs, UsageError } from './usage.ts';
 
 /** `--service-cidr A,B`: at most one of each family. */
 export function parseServiceCidrs(text: string): Cidr[] {
-  const cidrs = text.split(',').map((part) => {
-    const cidr = parseCidr(part);
-    if (cidr === null) throw new UsageError(`--service-cidr ${part} is not ADDRESS/LENGTH`);
-    return cidr;
-  });
+  const cidrs = text.split(',').map((part) => parseFlagCidr('--service-cidr', part));
   if (new Set(cidrs.map(({ address }) => familyOf(address))).size < cidrs.length) {
     throw new UsageError(`--service-cidr ${text} names two ranges of one family`);
   }
@@ -43,6 +40,34 @@ export function parseNodePortAddresses(texts: readonly string[]): NodePortSelect
     return [cidr];
   });
   return { primary: words.includes('primary'), localhost: words.includes('localhost'), cidrs };
+}
+
+export interface DetectorFlags {
+  clusterCidr?: string;
+  detectLocalMode: Detector['mode'];
+  podBridgeInterface?: string;
+  podInterfaceNamePrefix?: string;
+}
+
+/** `--detect-local-mode` and what it needs, as kube-proxy has them. */
+export function parseDetector(flags: DetectorFlags): Detector {
+  const { clusterCidr = '', detectLocalMode: mode, podBridgeInterface: bridge, podInterfaceNamePrefix: prefix } = flags;
+  if (mode === 'NodeCIDR') return { mode };
+  if (mode === 'BridgeInterface') return { mode, bridge: needed(bridge, mode, '--pod-bridge-interface') };
+  if (mode === 'InterfaceNamePrefix') return { mode, prefix: needed(prefix, mode, '--pod-interface-name-prefix') };
+  const texts = clusterCidr.split(',').filter((text) => text.trim() !== '');
+  return { mode, cidrs: texts.map((text) => parseFlagCidr('--cluster-cidr', text)) };
+}
+
+function needed(value: string | undefined, mode: string, flag: string): string {
+  if (!value) throw new UsageError(`--detect-local-mode ${mode} needs ${flag}`);
+  return value;
+}
+
+function parseFlagCidr(flag: string, text: string): Cidr {
+  const cidr = parseCidr(text);
+  if (cidr === null) throw new UsageError(`${flag} ${text} is not ADDRESS/LENGTH`);
+  return cidr;
 }
 
 const everything: Cidr[] = [

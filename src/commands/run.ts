@@ -1,9 +1,10 @@
 import { hostname } from 'node:os';
 import type { Argv, CommandModule } from 'yargs';
 import type { LogFormat } from '../log.ts';
+import type { DetectorFlags } from './run-options.ts';
 import { parseSeconds, UsageError } from './usage.ts';
 
-interface RunFlags {
+interface RunFlags extends DetectorFlags {
   manifests?: string;
   cleanup: boolean;
   node: string;
@@ -78,6 +79,28 @@ function builder(cli: Argv): Argv {
       describe:
         'A,B: on which addresses of the node nodePorts answer: CIDRs, primary, localhost (for its own processes), all',
     })
+    .option('cluster-cidr', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'A,B: the addresses of all nodes’ pods, for --detect-local-mode ClusterCIDR',
+    })
+    .option('detect-local-mode', {
+      requiresArg: true,
+      choices: ['ClusterCIDR', 'NodeCIDR', 'BridgeInterface', 'InterfaceNamePrefix'] as const,
+      default: 'ClusterCIDR' as const,
+      describe:
+        'what counts as a pod beside those at veths: a source in --cluster-cidr or the Node’s podCIDRs, or a device',
+    })
+    .option('pod-bridge-interface', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'the bridge of --detect-local-mode BridgeInterface',
+    })
+    .option('pod-interface-name-prefix', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'how the devices of --detect-local-mode InterfaceNamePrefix are called',
+    })
     .option('device', {
       type: 'string',
       array: true,
@@ -132,11 +155,13 @@ function builder(cli: Argv): Argv {
 async function handle(flags: RunFlags): Promise<void> {
   if (flags.cleanup) return (await import('./unload.ts')).unloadAndTell(flags.pinDir);
   if (flags.manifests === undefined) throw new UsageError('--manifests FILE|DIR is missing');
-  const { parseDevices, parseMetricsAddress, parseNodePortAddresses, parseNodePorts, parseServiceCidrs, parseSizes } =
-    await import('./run-options.ts');
+  const options = await import('./run-options.ts');
+  const { parseDetector, parseDevices, parseMetricsAddress, parseNodePortAddresses, parseNodePorts } = options;
+  const { parseServiceCidrs, parseSizes } = options;
   const serviceCidrs = flags.serviceCidr === undefined ? undefined : parseServiceCidrs(flags.serviceCidr);
   const nodePortRange = parseNodePorts(flags.nodePortRange);
   const nodePorts = parseNodePortAddresses(flags.nodeportAddresses);
+  const detector = parseDetector(flags);
   const devices = parseDevices(flags.device);
   const sizes = parseSizes(flags.mapSize);
   const metricsAddress = parseMetricsAddress(flags.metricsBindAddress);
@@ -162,6 +187,7 @@ async function handle(flags: RunFlags): Promise<void> {
       serviceCidrs,
       nodePortRange,
       nodePorts,
+      detector,
       devices,
       socketUdp: flags.socketUdp,
       sizes,

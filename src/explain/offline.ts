@@ -46,13 +46,13 @@ export async function openOffline(
     closers.push(() => network[Symbol.dispose]());
     const world = worldOf(node, own.internalIPs, network.wire);
     const { tables, problems } = desiredTables(world);
-    const rehearsal = await Rehearsal.open(readObjects(), encodeConfig(0n, false), tables);
+    const rehearsal = await Rehearsal.open(readObjects(), encodeConfig(0n, { fibSource: false }), tables);
     closers.push(() => rehearsal.close());
     let sockets: Stage['sockets'] = { missing: 'nobody asked' };
     const fromNode = ({ from }: Question) => classify(node, world, from).kind === 'node';
     if (questions.some(fromNode)) {
       try {
-        const opened = await openRehearsedSockets(rehearsal, encodeConfig(netnsCookie(), false));
+        const opened = await openRehearsedSockets(rehearsal, encodeConfig(netnsCookie(), { fibSource: false }));
         closers.push(async () => await opened[Symbol.asyncDispose]());
         sockets = opened;
       } catch (error) {
@@ -100,7 +100,8 @@ function worldOf(node: Described, internalIPs: readonly Address[], wire: number)
   };
   const devices = [{ ifindex: wire, name: 'wire', role: 'wire', hasLinkHeader: true, reason: 'described' }] as const;
   const { parsed, node: name, serviceCidrs, nodePorts } = node;
-  return makeWorld(parsed, { name, serviceCidrs, network, devices, nodePorts, podsAtTc: true });
+  const detector = { mode: 'ClusterCIDR', cidrs: node.clusterCidrs } as const;
+  return makeWorld(parsed, { name, serviceCidrs, network, devices, nodePorts, detector, podsAtTc: true });
 }
 
 /** Those of the node and of all that runs on it. */

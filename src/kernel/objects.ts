@@ -29,11 +29,17 @@ export function readObjects(directory: string = fileURLToPath(new URL('../../bui
 /** For so long a UDP flow may be idle. */
 export const UDP_SECONDS = 180;
 
-/**
- * The read-only settings of the programs, as hex. Timeouts are the kernel's own conntrack defaults where it has one.
- * `fibSource`: the kernel tells the source address of a route.
- */
-export function encodeConfig(hostNetnsCookie: bigint, fibSource: boolean = true): string {
+/** What of the programs is settled when they are loaded. */
+export interface Settings {
+  /** The kernel tells the source address of a route. */
+  readonly fibSource: boolean;
+  /** Some wire may be one of pods. */
+  readonly wiresOfPods: boolean;
+}
+
+/** The read-only settings of the programs, as hex. Timeouts are the kernel's own conntrack defaults where it has one. */
+export function encodeConfig(hostNetnsCookie: bigint, settings: Partial<Settings> = {}): string {
+  const { fibSource = true, wiresOfPods = false } = settings;
   return config.encode({
     hostNetnsCookie,
     tcpEstablishedSeconds: 86_400,
@@ -43,6 +49,7 @@ export function encodeConfig(hostNetnsCookie: bigint, fibSource: boolean = true)
     udpSeconds: UDP_SECONDS,
     takesOver: 0,
     fibSource: fibSource ? 1 : 0,
+    wiresOfPods: wiresOfPods ? 1 : 0,
   });
 }
 

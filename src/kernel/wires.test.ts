@@ -1,5 +1,6 @@
 import test from 'ava';
-import type { NetAddress, NetRoute } from 'libbpf-ts';
+import type { NetAddress, NetLink, NetRoute } from 'libbpf-ts';
+import { noDetector } from './detector.ts';
 import type { Device } from './devices.ts';
 import { wiresOf } from './wires.ts';
 
@@ -69,7 +70,7 @@ const cases: readonly [name: string, addresses: NetAddress[], routes: NetRoute[]
 
 for (const [name, addresses, routes, ipv4] of cases) {
   test(`wiresOf() takes for a source ${name}`, (t) => {
-    const [wire] = wiresOf({ links: [], addresses, routes }, [eth0], node);
+    const [wire] = wiresOf({ links: [], addresses, routes }, [eth0], node, noDetector);
     t.is(wire?.ipv4, ipv4);
   });
 }
@@ -77,7 +78,17 @@ for (const [name, addresses, routes, ipv4] of cases) {
 test('wiresOf() is of wires only, each family by itself; null where nothing is known', (t) => {
   const pod: Device = { ...eth0, ifindex: 3, role: 'pod' };
   const addresses = [address('fd00::7', { flags: 0x20 }), address('fd00::8')];
-  t.deepEqual(wiresOf({ links: [], addresses, routes: [] }, [eth0, pod], []), [
-    { ifindex: 2, ipv4: null, ipv6: 'fd00::8' },
+  t.deepEqual(wiresOf({ links: [], addresses, routes: [] }, [eth0, pod], [], noDetector), [
+    { ifindex: 2, ipv4: null, ipv6: 'fd00::8', ofPods: false },
   ]);
+});
+
+test('wiresOf() says of which wires the detector holds that pods are behind them', (t) => {
+  const links = [{ name: 'eth0', ifindex: 2, master: 0 } as NetLink];
+  const of = (bridge: string) =>
+    wiresOf({ links, addresses: [], routes: [] }, [eth0], [], { mode: 'BridgeInterface', bridge }).map(
+      ({ ofPods }) => ofPods,
+    );
+  t.deepEqual(of('eth0'), [true]);
+  t.deepEqual(of('eth1'), [false]);
 });

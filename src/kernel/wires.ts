@@ -1,6 +1,7 @@
 import type { NetAddress, NetRoute } from 'libbpf-ts';
 import { type Address, firstOfFamily, parseAddress } from '../model/address.ts';
 import type { Wire } from '../plan/world.ts';
+import { type Detector, isOfPods } from './detector.ts';
 import { type Device, isOrdinaryRoute, type Network } from './devices.ts';
 import { GLOBAL_SCOPE } from './network.ts';
 
@@ -12,15 +13,23 @@ const DISCOURAGED = 0x01 | 0x08 | 0x20 | 0x40; // secondary or temporary, duplic
  * prefer, those by way of a gateway first and the broader first; else its first address; else the node's. A gateway
  * sends the answers back to it, whatever it thinks of the client.
  */
-export function wiresOf(network: Network, devices: readonly Device[], nodeAddresses: readonly Address[]): Wire[] {
+export function wiresOf(
+  network: Network,
+  devices: readonly Device[],
+  nodeAddresses: readonly Address[],
+  detector: Detector,
+): Wire[] {
   const wires = devices.filter(({ role }) => role === 'wire');
+  const { links } = network;
   return wires.map(({ ifindex }) => {
+    const link = links.find((one) => one.ifindex === ifindex);
     const source = (family: 4 | 6): Address | null =>
       preferredSource(network.routes, ifindex, family) ??
       firstAddress(network.addresses, ifindex, family) ??
       firstOfFamily(nodeAddresses, family) ??
       null;
-    return { ifindex, ipv4: source(4), ipv6: source(6) };
+    const ofPods = link !== undefined && isOfPods(detector, link, links);
+    return { ifindex, ipv4: source(4), ipv6: source(6), ofPods };
   });
 }
 

@@ -16,6 +16,7 @@ import {
   removedBackendRow,
   slotDigits,
   slotRows,
+  sourceClassRow,
   sourceRow,
   switchesRow,
   wireRow,
@@ -46,6 +47,7 @@ export function emptyDraft(held: Inventory): Draft {
 export function draftNode(draft: Draft, world: World): void {
   const tables: Record<NodeTableName, readonly Row[]> = {
     wires: world.wires.map(wireRow),
+    source_classes: world.sourceClasses.map(sourceClassRow),
     node_addresses: world.nodePortAddresses.map(nodeAddressRow),
     service_cidrs: world.serviceCidrs.map(cidrRow),
     removed_backends: world.removedBackends.map(removedBackendRow),

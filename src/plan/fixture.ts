@@ -24,6 +24,7 @@ export const nothing: World = {
   podsAtTc: false,
   nodePortAddresses: [],
   wires: [],
+  sourceClasses: [],
   removedBackends: [],
 };
 

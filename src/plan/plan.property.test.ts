@@ -97,6 +97,7 @@ const emptyWorld: World = {
   podsAtTc: true,
   nodePortAddresses: [],
   wires: [],
+  sourceClasses: [],
   removedBackends: [],
 };
 

@@ -22,7 +22,7 @@ import type { PlanOptions, World } from './world.ts';
 export type { NodeFacts } from '../model/node.ts';
 export { beginGrace, confirm, endGrace, type Grace, type Inventory, inventory } from './inventory.ts';
 export type { Scope } from './scope.ts';
-export type { PlanOptions, RemovedBackend, Wire, World } from './world.ts';
+export type { PlanOptions, RemovedBackend, SourceClass, Wire, World } from './world.ts';
 
 /** Rows by table: of the maps as they were created, or as a plan needs them. */
 export type Capacity = Record<TableName, number>;

@@ -17,6 +17,7 @@ import {
   removedBackendRow,
   slotDigits,
   slotRows,
+  sourceClassRow,
   sourceRow,
   switchesRow,
   wireRow,
@@ -167,10 +168,21 @@ test('switchesRow() sends the programs to removed backends only if there are som
 test('nodeAddressRow() and wireRow() are of 16 byte addresses, all zero for none', (t) => {
   t.deepEqual(nodeAddressRow('192.0.2.1'), ['00000000000000000000ffffc0000201', '00000000']);
   for (const address of ['127.0.0.1', '::1']) t.is(nodeAddressRow(address)[1], '01000000', 'for sockets alone');
-  t.deepEqual(wireRow({ ifindex: 258, ipv4: '192.0.2.1', ipv6: null }), [
-    '02010000',
-    `00000000000000000000ffffc0000201${'00'.repeat(16)}`,
+  const wire = { ifindex: 258, ipv4: '192.0.2.1', ipv6: null, ofPods: false };
+  const addresses = `00000000000000000000ffffc0000201${'00'.repeat(16)}`;
+  t.deepEqual(wireRow(wire), ['02010000', `${addresses}00000000`]);
+  t.deepEqual(wireRow({ ...wire, ofPods: true }), ['02010000', `${addresses}01000000`]);
+});
+
+test('sourceClassRow() is a prefix, in bits of the mapped address, and who sends from there', (t) => {
+  const pods = { address: '10.244.0.0', prefixLength: 16 };
+  t.deepEqual(sourceClassRow({ sources: pods, are: 'pod' }), [
+    '70000000' + '00000000000000000000ffff0af40000',
+    '02000000',
   ]);
+  const node = { address: 'fd00::1', prefixLength: 128 };
+  t.deepEqual(sourceClassRow({ sources: node, are: 'node' }), [`80000000fd${'00'.repeat(14)}01`, '01000000']);
+  t.is(sourceClassRow({ sources: node, are: 'own_pod' })[1], '03000000');
 });
 
 test('removedBackendRow() is address, service port and port, and when', (t) => {

@@ -8,17 +8,19 @@ import {
   nodeAddressFlag,
   removedBackendKey,
   servicePortName,
+  sourceClass,
   sourceRangeKey,
   switches,
   u32,
   wire,
+  wireFlag,
 } from '../layout.gen.ts';
 import { type Address, addressToHex, type Cidr, familyOf, firstOfFamily, noAddressHex } from '../model/address.ts';
 import type { Frontend, LocalFor, Pool } from '../model/frontends.ts';
 import type { Protocol, Service, ServicePort } from '../model/service.ts';
 import { checkOf } from './check.ts';
 import { noSegment, type Segment } from './segments.ts';
-import type { RemovedBackend, Wire, World } from './world.ts';
+import type { RemovedBackend, SourceClass, Wire, World } from './world.ts';
 
 /** A row of a table, both as hex. */
 export type Row = readonly [key: string, value: string];
@@ -137,8 +139,14 @@ export function nodeAddressRow(address: Address): Row {
   return [addressToHex(address), nodeAddress.encode(flags)];
 }
 
-export function wireRow({ ifindex, ipv4, ipv6 }: Wire): Row {
-  return [u32.encode(ifindex), wire.encode({ ipv4: addressOrZeros(ipv4), ipv6: addressOrZeros(ipv6) })];
+export function wireRow({ ifindex, ipv4, ipv6, ofPods }: Wire): Row {
+  const row = { ipv4: addressOrZeros(ipv4), ipv6: addressOrZeros(ipv6), flags: ofPods ? wireFlag.pods : 0 };
+  return [u32.encode(ifindex), wire.encode(row)];
+}
+
+export function sourceClassRow({ sources, are }: SourceClass): Row {
+  const key = { prefixLength: bitsOf(sources), address: addressToHex(sources.address) };
+  return [cidrKey.encode(key), u32.encode(sourceClass[are])];
 }
 
 export function removedBackendRow({ address, port, servicePort, removed }: RemovedBackend): Row {

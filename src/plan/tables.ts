@@ -7,6 +7,7 @@ export const tableNames = [
   'backends',
   'source_ranges',
   'wires',
+  'source_classes',
   'frontends',
   'node_addresses',
   'service_cidrs',
@@ -20,7 +21,14 @@ export const serviceTableNames = ['names', 'source_ranges', 'frontends'] as cons
 export type ServiceTableName = (typeof serviceTableNames)[number];
 
 /** Those of the node itself: few rows, so that every plan looks at all of them. */
-export const nodeTableNames = ['wires', 'node_addresses', 'service_cidrs', 'removed_backends', 'switches'] as const;
+export const nodeTableNames = [
+  'wires',
+  'source_classes',
+  'node_addresses',
+  'service_cidrs',
+  'removed_backends',
+  'switches',
+] as const;
 export type NodeTableName = (typeof nodeTableNames)[number];
 
 /** Rows of one table: key → value, both as the hex of the exact bytes in the map. */

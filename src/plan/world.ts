@@ -12,6 +12,8 @@ export interface World {
   /** Where NodePorts answer. */
   readonly nodePortAddresses: readonly Address[];
   readonly wires: readonly Wire[];
+  /** Who a packet that comes in by a wire is from; whoever is not here is outside. Of several that fit the narrowest counts. */
+  readonly sourceClasses: readonly SourceClass[];
   readonly removedBackends: readonly RemovedBackend[];
 }
 
@@ -21,6 +23,14 @@ export interface Wire {
   /** null: no source is known, so nothing of that family is forwarded by it. */
   readonly ipv4: Address | null;
   readonly ipv6: Address | null;
+  /** What comes in by it is from pods of this node. */
+  readonly ofPods: boolean;
+}
+
+/** This node itself, a pod of some node, or a pod of this one, to which all packets come by here. */
+export interface SourceClass {
+  readonly sources: Cidr;
+  readonly are: 'node' | 'pod' | 'own_pod';
 }
 
 /** Who no longer answers for a service port, so that its UDP flows must choose again. */

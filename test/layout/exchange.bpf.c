@@ -97,6 +97,7 @@ EXCHANGE(names, struct number, BIG_ID, struct service_port_name, NAME)
 
 #define CIDR_KEY(X) X(prefix_length, 128) IPV4(X, address)
 EXCHANGE(service_cidrs, struct cidr_key, CIDR_KEY, struct number, BIG_ID)
+EXCHANGE(source_classes, struct cidr_key, CIDR_KEY, struct number, BIG_ID)
 
 #define SWITCHES(X)                                                                                                    \
 	IPV4(X, node_ipv4) IPV6(X, node_ipv6) X(pods_at_tc, 1) X(has_removed_backends, 2) X(zero[0], 0) X(zero[1], 0)
@@ -109,7 +110,7 @@ EXCHANGE(node_addresses, struct plain_address, NODE_ADDRESS_KEY, struct node_add
 #define SOURCE_RANGE_KEY(X) X(prefix_length, 160) X(service_port, 0x41424344) IPV4(X, source)
 EXCHANGE(source_ranges, struct source_range_key, SOURCE_RANGE_KEY, struct number, BIG_ID)
 
-#define WIRE(X) IPV4(X, ipv4) IPV6(X, ipv6)
+#define WIRE(X) IPV4(X, ipv4) IPV6(X, ipv6) X(flags, WIRE_PODS)
 EXCHANGE(wires, struct number, BIG_ID, struct wire, WIRE)
 
 #define REMOVED_BACKEND_KEY(X)                                                                                         \
@@ -253,7 +254,7 @@ int write_events(struct __sk_buff *skb)
 	X(udp_seconds, 0x51525354)                                                                                     \
 	X(takes_over, 0x61626364)                                                                                      \
 	X(fib_source, 0x71727374)                                                                                      \
-	X(zero, 0)
+	X(wires_of_pods, 0x91929394)
 const volatile struct config config = {CONFIG(SET)};
 
 SEC("tc")

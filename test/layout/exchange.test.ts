@@ -42,6 +42,7 @@ import {
   type Switches,
   type TraceFilter,
   type Wire,
+  wireFlag,
 } from '../../src/layout.gen.ts';
 
 const ipv6 = 'fd0102030405060708090a0b0c0d0e0f';
@@ -110,7 +111,8 @@ const rows: { [Name in keyof typeof maps]: Row<(typeof maps)[Name]> } = {
     key: { prefixLength: 160, servicePort: 0x41424344, source: ipv4 } satisfies SourceRangeKey,
     value: bigId,
   },
-  wires: { key: bigId, value: { ipv4, ipv6 } satisfies Wire },
+  wires: { key: bigId, value: { ipv4, ipv6, flags: wireFlag.pods } satisfies Wire },
+  source_classes: { key: { prefixLength: 128, address: ipv4 } satisfies CidrKey, value: bigId },
   removed_backends: {
     key: { address: ipv6, servicePort: 0x41424344, port: 0x8182 } satisfies RemovedBackendKey,
     value: bigId,
@@ -180,6 +182,7 @@ const settings: Config = {
   udpSeconds: 0x51525354,
   takesOver: 0x61626364,
   fibSource: 0x71727374,
+  wiresOfPods: 0x91929394,
 };
 
 const noRow = 1000;

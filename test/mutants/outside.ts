@@ -53,8 +53,8 @@ export const outside: readonly Mutant[] = [
   ...faults('src/plan/tables.ts', plan, [
     [
       'a frontend is guarded before its ranges are there',
-      "  'source_ranges',\n  'wires',\n  'frontends',\n",
-      "  'wires',\n  'frontends',\n  'source_ranges',\n",
+      "  'source_ranges',\n  'wires',\n  'source_classes',\n  'frontends',\n",
+      "  'wires',\n  'source_classes',\n  'frontends',\n  'source_ranges',\n",
     ],
   ]),
   ...faults('src/plan/scope.ts', plan, [

@@ -158,8 +158,8 @@ export const stages: readonly Mutant[] = [
   ...faults('src/plan/tables.ts', plan, [
     [
       'frontends are written before what they point at',
-      "  'names',\n  'backends',\n  'source_ranges',\n  'wires',\n  'frontends',\n",
-      "  'frontends',\n  'names',\n  'backends',\n  'source_ranges',\n  'wires',\n",
+      "  'names',\n  'backends',\n  'source_ranges',\n  'wires',\n  'source_classes',\n  'frontends',\n",
+      "  'frontends',\n  'names',\n  'backends',\n  'source_ranges',\n  'wires',\n  'source_classes',\n",
     ],
   ]),
   ...faults('src/plan/segments.ts', plan, [

@@ -1,6 +1,7 @@
 /** What the kernel holds for a node, read past the agent; and what it should hold, planned from nothing. */
 import { join } from 'node:path';
 import { BpfLink, setNetns } from 'libbpf-ts';
+import { noDetector } from '../../src/kernel/detector.ts';
 import { classifyDevices } from '../../src/kernel/devices.ts';
 import { openGeneration } from '../../src/kernel/generation.ts';
 import { readNetwork } from '../../src/kernel/network.ts';
@@ -101,6 +102,7 @@ export async function plannedTables(node: Node, manifests: string, serviceCidrs:
     network,
     devices,
     nodePorts: defaultNodePorts,
+    detector: noDetector,
     podsAtTc: true,
   });
   const roomy = byTable(() => 2 ** 26);
