@@ -56,6 +56,7 @@ const longFiles: Readonly<Record<string, string>> = {
   'src/kube/manifests.test.ts': 'one folder of files, edited in every way',
   'src/model/endpoints.test.ts': "one table: kube-proxy's cases",
   'src/plan/plan.property.test.ts': 'one random world and the kernel it is checked against',
+  'test/layout/exchange.test.ts': 'a row of every map, and what the other side makes of it',
 };
 
 export type RuleId =
