@@ -55,6 +55,7 @@ const longFiles: Readonly<Record<string, string>> = {
   'src/kube/endpoints.test.ts': 'one table: slices, Endpoints and Pods in, endpoints and problems out',
   'src/kube/manifests.test.ts': 'one folder of files, edited in every way',
   'src/model/endpoints.test.ts': "one table: kube-proxy's cases",
+  'test/explain/worlds.ts': "one table: each situation of kube-proxy's tests, and what becomes of its packets",
   'src/plan/plan.property.test.ts': 'one random world and the kernel it is checked against',
   'test/layout/exchange.test.ts': 'a row of every map, and what the other side makes of it',
 };

@@ -22,6 +22,8 @@ export interface Described {
   readonly serviceCidrs: readonly Cidr[];
   readonly clusterCidrs: readonly Cidr[];
   readonly nodePorts: NodePortSelection;
+  /** False: the node's sockets are not asked, but the packet path for them. */
+  readonly sockets?: boolean;
 }
 
 /** The way out of the private network, and the node's loopback. */
@@ -50,7 +52,7 @@ export async function openOffline(
     closers.push(() => rehearsal.close());
     let sockets: Stage['sockets'] = { missing: 'nobody asked' };
     const fromNode = ({ from }: Question) => classify(node, world, from).kind === 'node';
-    if (questions.some(fromNode)) {
+    if (node.sockets !== false && questions.some(fromNode)) {
       try {
         const opened = await openRehearsedSockets(rehearsal, encodeConfig(netnsCookie(), { fibSource: false }));
         closers.push(async () => await opened[Symbol.asyncDispose]());
@@ -59,6 +61,7 @@ export async function openOffline(
         sockets = { missing: (error as Error).message };
       }
     }
+    if ('missing' in sockets) rehearsal.offerLocalhost(tables);
     const stage: Stage = {
       tables,
       rehearsal,

@@ -1,5 +1,15 @@
 import { type BpfMap, type BpfObject, loadObject } from 'libbpf-ts';
-import { counterKey, type Flow, type Frontend, flow, flowKey, frontend, hook, maps as layouts } from '../layout.gen.ts';
+import {
+  counterKey,
+  type Flow,
+  type Frontend,
+  flow,
+  flowKey,
+  frontend,
+  hook,
+  maps as layouts,
+  nodeAddress,
+} from '../layout.gen.ts';
 import { addressToHex } from '../model/address.ts';
 import { checkOf } from '../plan/check.ts';
 import { type TableName, type Tables, tableNames } from '../plan/tables.ts';
@@ -66,6 +76,11 @@ export class Rehearsal implements Disposable {
     const rows = tables[name];
     const keys = bytes([...rows.keys()].join(''));
     if (rows.size > 0) this.map(name).updateBatch(keys, bytes([...rows.values()].join('')));
+  }
+
+  /** Lets packets use what is for the node's own sockets: where these cannot be asked, packets stand for them. */
+  offerLocalhost({ node_addresses: rows }: Tables): void {
+    for (const key of rows.keys()) this.map('node_addresses').update(bytes(key), bytes(nodeAddress.encode(0)));
   }
 
   /** One of the maps that its programs share. */
