@@ -4,6 +4,7 @@ import { readAddress, reportOf } from './fields.ts';
 import type { Labels, NodeObject, ServiceCidrObject } from './objects.ts';
 
 export const zoneLabel = 'topology.kubernetes.io/zone';
+const toBeDeletedTaint = 'ToBeDeletedByClusterAutoscaler';
 
 export interface KubeNode {
   readonly name: string;
@@ -13,6 +14,8 @@ export interface KubeNode {
   /** In the order of the Node's status: the first of a family is the primary one. */
   readonly internalIPs: readonly Address[];
   readonly podCidrs: readonly Cidr[];
+  /** Load balancers are to leave it: it is being deleted, or the cluster autoscaler is about to. */
+  readonly isLeaving: boolean;
 }
 
 export function readNode({ metadata, spec, status }: NodeObject): { node: KubeNode; problems: Problem[] } {
@@ -30,8 +33,9 @@ export function readNode({ metadata, spec, status }: NodeObject): { node: KubeNo
     report,
   );
   const zone = metadata.labels[zoneLabel] ?? '';
+  const isLeaving = metadata.deletionTimestamp !== '' || spec.taints.some(({ key }) => key === toBeDeletedTaint);
   return {
-    node: { name: metadata.name, labels: metadata.labels, zone, internalIPs, podCidrs },
+    node: { name: metadata.name, labels: metadata.labels, zone, internalIPs, podCidrs, isLeaving },
     problems: report.problems(),
   };
 }

@@ -36,6 +36,7 @@ export interface ServiceSpec {
   readonly allocateLoadBalancerNodePorts: boolean | null;
   readonly internalTrafficPolicy: string;
   readonly externalTrafficPolicy: string;
+  readonly healthCheckNodePort: string;
   readonly sessionAffinity: string;
   readonly sessionAffinityConfig: { readonly clientIP: { readonly timeoutSeconds: string } };
   readonly publishNotReadyAddresses: boolean | null;
@@ -77,9 +78,13 @@ export interface Named {
   readonly name: string;
 }
 
+/** When what a slice tells of began to be so, by its controller's clock. */
+export const triggerTimeAnnotation = 'endpoints.kubernetes.io/last-change-trigger-time';
+
 export interface SliceObject {
   readonly kind: 'EndpointSlice';
-  readonly metadata: Metadata;
+  /** Without annotations, if it was made from something else. */
+  readonly metadata: Metadata & { readonly annotations?: { readonly [triggerTimeAnnotation]: string } };
   readonly addressType: string;
   readonly ports: readonly PortSpec[];
   readonly endpoints: readonly SliceEndpoint[];
@@ -124,7 +129,11 @@ export interface PodObject {
 export interface NodeObject {
   readonly kind: 'Node';
   readonly metadata: Metadata;
-  readonly spec: { readonly podCIDR: string; readonly podCIDRs: readonly string[] };
+  readonly spec: {
+    readonly podCIDR: string;
+    readonly podCIDRs: readonly string[];
+    readonly taints: readonly { readonly key: string }[];
+  };
   readonly status: { readonly addresses: readonly { readonly type: string; readonly address: string }[] };
 }
 

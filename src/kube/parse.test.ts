@@ -95,7 +95,7 @@ for (const [name, yaml, changed] of [
   ['an endpoint more', slice('a-1', 'a', '10.1.0.1 10.1.0.2 10.1.0.4'), ['default/a']],
   ['the same endpoints otherwise spread', slice('a-2', 'a', '10.1.0.3'), []],
   ['a port', serviceYaml('ports: [{port: 81}]', 'name: a'), ['default/a']],
-  ['a field that means nothing to us', serviceYaml('healthCheckNodePort: 30500', 'name: a'), []],
+  ['a field that means nothing to us', serviceYaml('loadBalancerClass: x', 'name: a'), []],
   [
     'a pod that leaves a selector',
     '{apiVersion: v1, kind: Pod, metadata: {name: b2}, status: {podIP: 10.2.0.2}}',
@@ -166,7 +166,7 @@ test('parse() reads Nodes: internal addresses in their order, zone and pod range
 apiVersion: v1
 kind: Node
 metadata: {name: n1, labels: {topology.kubernetes.io/zone: z1}}
-spec: {podCIDR: 10.244.1.0/24, podCIDRs: [10.244.1.0/24, fd00:1::/64, x]}
+spec: {podCIDR: 10.244.1.0/24, podCIDRs: [10.244.1.0/24, fd00:1::/64, x], taints: [{key: x, effect: NoSchedule}]}
 status:
   addresses:
   - {type: Hostname, address: n1}
@@ -186,6 +186,7 @@ status:
         { address: '10.244.1.0', prefixLength: 24 },
         { address: 'fd00:1::', prefixLength: 64 },
       ],
+      isLeaving: false,
     },
   ]);
   t.deepEqual(problemsOf(parsed), [
@@ -193,6 +194,15 @@ status:
     'Node n1: status.addresses: "n1.example" is not an IP address: left out',
   ]);
 });
+
+for (const [why, fields] of [
+  ['it is being deleted', 'metadata: {name: n1, deletionTimestamp: "2024-05-01T10:00:00Z"}'],
+  ['the autoscaler tainted it', 'metadata: {name: n1}, spec: {taints: [{key: ToBeDeletedByClusterAutoscaler}]}'],
+] as const) {
+  test(`parse() a Node is leaving if ${why}`, (t) => {
+    t.true(parseYaml(`{apiVersion: v1, kind: Node, ${fields}}`).nodes[0]?.isLeaving);
+  });
+}
 
 test('parse() a Node with nothing but a name, and one with the older podCIDR', (t) => {
   const { nodes } = parseYaml(

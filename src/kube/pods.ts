@@ -79,7 +79,7 @@ export function slicesOfPods(
   report: Report,
 ): readonly SliceObject[] {
   const ports = service.spec.ports.map((port, i) => readTarget(port, i, pods, report));
-  const slices = new Map<string, SliceObject & { endpoints: SliceEndpoint[] }>();
+  const slices = new Map<string, MutableSlice>();
   for (const candidate of pods) {
     const resolved = ports.flatMap((resolve) => resolve(candidate.pod) ?? []);
     const numbers = resolved.map(({ name, protocol, port }) => `${name}/${protocol}/${port}`).join(' ');
@@ -88,13 +88,16 @@ export function slicesOfPods(
       if (address === undefined) continue;
       const key = `${addressType} ${numbers}`;
       const { metadata } = service;
-      const slice = slices.get(key) ?? { kind: 'EndpointSlice', metadata, addressType, ports: resolved, endpoints: [] };
+      const empty = { kind: 'EndpointSlice' as const, metadata, addressType, ports: resolved, endpoints: [] };
+      const slice: MutableSlice = slices.get(key) ?? empty;
       slice.endpoints.push(podEndpoint(service, candidate.pod, address, zoneOf));
       slices.set(key, slice);
     }
   }
   return [...slices.values()];
 }
+
+type MutableSlice = SliceObject & { endpoints: SliceEndpoint[] };
 
 function podEndpoint(
   { spec }: ServiceObject,

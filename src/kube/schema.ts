@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { Kind, KubeObject } from './objects.ts';
+import { type Kind, type KubeObject, triggerTimeAnnotation } from './objects.ts';
 
 /*
  * Shapes only: maps are maps, lists are lists, the rest is text. Unknown fields are dropped, null is absent.
@@ -26,7 +26,8 @@ function list<const T extends v.GenericSchema<unknown, unknown>>(item: T) {
 }
 
 const labels = v.optional(v.pipe(v.unknown(), v.transform(orEmptyMap), v.record(v.string(), text)), {});
-const metadata = map({ namespace: text, name: text, labels, creationTimestamp: text, deletionTimestamp: text });
+const metadataFields = { namespace: text, name: text, labels, creationTimestamp: text, deletionTimestamp: text };
+const metadata = map(metadataFields);
 
 const service = v.object({
   kind: v.literal('Service'),
@@ -42,6 +43,7 @@ const service = v.object({
     allocateLoadBalancerNodePorts: flag,
     internalTrafficPolicy: text,
     externalTrafficPolicy: text,
+    healthCheckNodePort: text,
     sessionAffinity: text,
     sessionAffinityConfig: map({ clientIP: map({ timeoutSeconds: text }) }),
     publishNotReadyAddresses: flag,
@@ -57,7 +59,7 @@ const named = list(v.object({ name: text }));
 
 const slice = v.object({
   kind: v.literal('EndpointSlice'),
-  metadata,
+  metadata: map({ ...metadataFields, annotations: map({ [triggerTimeAnnotation]: text }) }),
   addressType: text,
   ports,
   endpoints: list(
@@ -100,7 +102,7 @@ const pod = v.object({
 const node = v.object({
   kind: v.literal('Node'),
   metadata,
-  spec: map({ podCIDR: text, podCIDRs: texts }),
+  spec: map({ podCIDR: text, podCIDRs: texts, taints: list(v.object({ key: text })) }),
   status: map({ addresses: list(v.object({ type: text, address: text })) }),
 });
 

@@ -4,9 +4,10 @@ import { parsePort, parseProtocol, type Report } from './fields.ts';
 import type { ServicePortSpec, ServiceSpec } from './objects.ts';
 import { faultOfName, maxLabel } from './reader.ts';
 
-/** The nodePorts that are written, and the ports that lack one. */
+/** The nodePorts that are written, that for health checks among them, and the ports that lack one. */
 export function nodePortsOf(spec: ServiceSpec): Pick<AllocationRequest, 'nodePorts' | 'wantedPorts'> {
-  const nodePorts = spec.ports.flatMap(({ nodePort }) => parsePort(nodePort) ?? []);
+  const written = [...spec.ports.map(({ nodePort }) => nodePort), spec.healthCheckNodePort];
+  const nodePorts = written.flatMap((text) => parsePort(text) ?? []);
   const lacking = getsNodePorts(spec) ? spec.ports.filter(({ nodePort }) => !isWritten(nodePort)) : [];
   const shared = new Set(spec.ports.flatMap((port) => (isWritten(port.nodePort) ? port.port : [])));
   const wantedPorts = lacking.flatMap(({ port }) => (shared.has(port) ? [] : (parsePort(port) ?? [])));

@@ -20,6 +20,7 @@ test('readService() fills in what an API server would', (t) => {
     affinitySeconds: 10800,
     internalLocal: false,
     externalLocal: false,
+    healthCheckNodePort: 0,
   });
   t.deepEqual(parsed.problems, []);
 });
@@ -38,6 +39,7 @@ spec:
   loadBalancerSourceRanges: [" 203.0.113.0/25 ", "2001:db8::/64"]
   internalTrafficPolicy: Local
   externalTrafficPolicy: Local
+  healthCheckNodePort: 30100
   sessionAffinity: ClientIP
   sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}
   ports:
@@ -71,8 +73,35 @@ status:
     affinitySeconds: 60,
     internalLocal: true,
     externalLocal: true,
+    healthCheckNodePort: 30100,
   });
   t.deepEqual(parsed.problems, []);
+});
+
+for (const [name, spec, port, problems] of [
+  ['as it is written', 'type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 30100', 30100, []],
+  ['that is absent', 'type: LoadBalancer, externalTrafficPolicy: Local', 0, []],
+  ['of policy Cluster', 'type: LoadBalancer, healthCheckNodePort: 30100', 0, []],
+  ['of type NodePort', 'type: NodePort, externalTrafficPolicy: Local, healthCheckNodePort: 30100', 0, []],
+  [
+    'that is no port',
+    'type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 70000',
+    0,
+    ['Service default/web: healthCheckNodePort: "70000" is not a port number (1 to 65535): left out'],
+  ],
+] as const) {
+  test(`readService() a healthCheckNodePort ${name}: ${port}`, (t) => {
+    const parsed = parseYaml(serviceYaml(`clusterIP: 10.0.0.1, ${spec}`));
+    t.is(parsed.services.get('default/web')?.healthCheckNodePort, port);
+    t.deepEqual(problemsOf(parsed), [...problems]);
+  });
+}
+
+test('readService() hands out no nodePort that is somebody’s healthCheckNodePort', (t) => {
+  const [asked] = parseYaml(serviceYaml('type: NodePort')).services.get('default/web')?.ports ?? [];
+  const checked = `type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: ${asked?.nodePort}`;
+  const parsed = parseYaml(serviceYaml('type: NodePort') + serviceYaml(checked, 'name: lb'));
+  t.not(parsed.services.get('default/web')?.ports[0]?.nodePort, asked?.nodePort);
 });
 
 for (const [name, spec, metadata, reason] of [

@@ -2,7 +2,7 @@ import { type Address, type Cidr, familyOf, parseCidr } from '../model/address.t
 import type { Service } from '../model/service.ts';
 import type { AllocationRequest, Grant } from './allocate.ts';
 import { clusterAddresses } from './families.ts';
-import { isLinkLocal, parseTimestamp, type Report, readAddress } from './fields.ts';
+import { isLinkLocal, parsePort, parseTimestamp, type Report, readAddress } from './fields.ts';
 import type { ServiceObject, ServiceSpec } from './objects.ts';
 import { nodePortsOf, readPorts } from './service-ports.ts';
 
@@ -73,6 +73,7 @@ export function readService(
     affinitySeconds: affinitySeconds(spec, report),
     internalLocal: spec.internalTrafficPolicy === 'Local',
     externalLocal: spec.externalTrafficPolicy === 'Local',
+    healthCheckNodePort: healthCheckNodePort(spec, report),
   };
 }
 
@@ -130,6 +131,17 @@ function readLoadBalancer(
   );
   const guarded = [...addresses].filter((ip) => sourceRanges.some((range) => familyOf(range.address) === familyOf(ip)));
   return { loadBalancerIPs: guarded, sourceRanges };
+}
+
+/** 0: it has none, or one that is ignored. */
+function healthCheckNodePort(
+  { type, externalTrafficPolicy, healthCheckNodePort: text }: ServiceSpec,
+  report: Report,
+): number {
+  if (text === '' || text === '0' || type !== 'LoadBalancer' || externalTrafficPolicy !== 'Local') return 0;
+  const port = parsePort(text);
+  if (port === null) report(`healthCheckNodePort: ${JSON.stringify(text)} is not a port number (1 to 65535): left out`);
+  return port ?? 0;
 }
 
 function affinitySeconds({ sessionAffinity, sessionAffinityConfig }: ServiceSpec, report: Report): number {

@@ -16,6 +16,7 @@ function service(name: string, more: Partial<Service> = {}): Service {
     affinitySeconds: 0,
     internalLocal: false,
     externalLocal: false,
+    healthCheckNodePort: 0,
     ...more,
   };
 }

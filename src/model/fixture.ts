@@ -25,6 +25,7 @@ export const web: Service = {
   affinitySeconds: 0,
   internalLocal: false,
   externalLocal: false,
+  healthCheckNodePort: 0,
 };
 
 export function endpoint(address: string, more: Partial<Endpoint> = {}): Endpoint {

@@ -28,6 +28,8 @@ export interface Service {
   readonly affinitySeconds: number;
   readonly internalLocal: boolean;
   readonly externalLocal: boolean;
+  /** Where a load balancer asks who has a backend: only of type LoadBalancer with externalTrafficPolicy Local; else 0. */
+  readonly healthCheckNodePort: number;
 }
 
 /** What an endpoint says of itself; `undefined` never: absent conditions are resolved when parsed. */

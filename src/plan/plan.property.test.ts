@@ -46,6 +46,7 @@ const anyService = fc.record({
   affinitySeconds: fc.constantFrom(0, 60),
   internalLocal: fc.boolean(),
   externalLocal: fc.integer({ min: 0, max: 4 }).map((one) => one === 0),
+  healthCheckNodePort: fc.constant(0),
 });
 
 const anyEndpoint: fc.Arbitrary<Endpoint> = fc.record({

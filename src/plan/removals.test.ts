@@ -38,6 +38,7 @@ function service(name: string, clusterIP: string): Service {
     affinitySeconds: 0,
     internalLocal: false,
     externalLocal: false,
+    healthCheckNodePort: 0,
   };
 }
 
