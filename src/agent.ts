@@ -1,6 +1,8 @@
 import type { Logger } from 'pino';
 import { Alarm } from './alarm.ts';
+import { changesOf } from './changes.ts';
 import { counted } from './count.ts';
+import { type Health, makeHealth } from './health.ts';
 import { type Keeper, type KeeperOptions, makeKeeper } from './keeper.ts';
 import type { Attached } from './kernel/attached.ts';
 import type { Datapath } from './kernel/datapath.ts';
@@ -14,11 +16,13 @@ import type { Sizes } from './kernel/sizes.ts';
 import { changedServices } from './kube/changes.ts';
 import { type ManifestSnapshot, type ManifestSource, watchManifests } from './kube/manifests.ts';
 import { type Parsed, type ParseSettings, parse } from './kube/parse.ts';
+import { changeTriggers } from './kube/triggers.ts';
 import type { Metrics } from './metrics.ts';
-import type { Cidr } from './model/address.ts';
-import { hasOtherRows, isOtherNode, makeWorld, ownNode } from './own-node.ts';
+import type { Address, Cidr } from './model/address.ts';
+import { hasOtherRows, healthCheckAddresses, isOtherNode, makeWorld, ownNode } from './own-node.ts';
 import type { PlanOptions, World } from './plan/plan.ts';
 import { makeReport, type Report } from './report.ts';
+import type { ServiceHealth } from './service-health.ts';
 
 /** How often removed UDP backends are looked after, while there are any. */
 const REVIEW_SECONDS = 60;
@@ -44,6 +48,14 @@ export interface AgentOptions {
   readonly socketUdp: 'auto' | 'host' | 'all';
   readonly sizes: Partial<Sizes>;
   readonly auditSeconds: number;
+  /** Which address of this node is its primary one, if a person said so. */
+  readonly primaryAddress?: Address | null;
+  /** Load balancers may ask at healthCheckNodePorts on the addresses of NodePorts alone; else on all there are. */
+  readonly hasNarrowHealthChecks?: boolean;
+  /** Who judges whether the agent does its work. */
+  readonly health?: Health;
+  /** How soon a healthCheckNodePort that is taken is tried again. */
+  readonly healthCheckRetryMs?: number;
   /** Who counts what is done. */
   readonly metrics?: Metrics;
   /** Told when nothing stands in the way of running any more. */
@@ -72,6 +84,8 @@ class Agent {
   readonly #keeper: Keeper;
   readonly #report: Report;
   readonly #alarm = new Alarm();
+  readonly #health: Health;
+  #serviceHealth: ServiceHealth | undefined;
   #source: ManifestSource | undefined;
   #watch: NetWatch | undefined;
   #bindTimer: NodeJS.Timeout | undefined;
@@ -109,7 +123,10 @@ class Agent {
     });
     const report = makeReport(log);
     this.#report = metrics?.watch(report) ?? report;
+    this.#health = options.health ?? makeHealth();
     metrics?.tables(() => this.#keeper.rowCounts);
+    metrics?.world(() => this.#world);
+    metrics?.follow(this.#health.progress);
   }
 
   async run(): Promise<void> {
@@ -135,6 +152,7 @@ class Agent {
   close(): void {
     this.#source?.close();
     this.#watch?.close();
+    this.#serviceHealth?.close();
     this.#alarm.close();
     clearInterval(this.#bindTimer);
   }
@@ -142,9 +160,13 @@ class Agent {
   #takeObjects(snapshot: ManifestSnapshot): void {
     const before = this.#parsed;
     const after = parse(snapshot.objects, this.#options.parse, before ?? null);
+    const changed = changedServices(before ?? null, after);
+    const triggers = changeTriggers(after, this.#snapshot.objects, changed);
     this.#snapshot = snapshot;
     this.#parsed = after;
-    this.#mark(changedServices(before ?? null, after));
+    this.#health.node = ownNode(after, this.#options.node);
+    this.#health.progress.queued(changesOf(changed, before, after), triggers);
+    this.#mark(changed);
     if (after.nodes !== before?.nodes) this.#networkChanged = true;
     this.#alarm.ring();
   }
@@ -164,7 +186,7 @@ class Agent {
       await this.#pass();
     });
     this.#isPaused = !done;
-    this.#report.problems(this.#snapshot, this.#parsed);
+    this.#report.problems(this.#snapshot, this.#parsed, this.#serviceHealth?.problems ?? []);
     if (!this.#troubled) this.#alarm.calm();
   }
 
@@ -176,6 +198,7 @@ class Agent {
     } catch (error) {
       if (this.#signal.aborted) return true;
       if (!(error instanceof BpfError) && !(error instanceof RefusedError)) throw error;
+      this.#health.progress.ended('all');
       this.#networkChanged = true;
       this.#doubtful = true;
       this.#dirty = 'all';
@@ -223,10 +246,13 @@ class Agent {
     const isFirst = this.#world === undefined;
     const begun = performance.now();
     this.#dirty = new Set();
+    this.#health.progress.begun();
     const pass = await this.#keeper.pass(world, scope, this.#planOptions());
     this.#world = world;
+    await this.#serveHealthChecks(world);
     if (isFirst) this.#keeper.refusedBinds(); // what was refused before this agent ran is no news
     const owners = pass.failed.map(({ step }) => step.owner);
+    this.#health.progress.ended(new Set(owners));
     this.#mark(owners.includes('') ? 'all' : new Set(owners));
     this.#report.pass(pass, {
       services: scope === 'all' ? world.services.size : scope.size,
@@ -241,11 +267,28 @@ class Agent {
     if (this.#podsAtTc() !== world.podsAtTc || this.#keeper.isDue) this.#alarm.ring();
   }
 
+  /** The server is loaded where it is asked for. */
+  async #serveHealthChecks(world: World): Promise<void> {
+    const { log, hasNarrowHealthChecks = false, healthCheckRetryMs } = this.#options;
+    if (this.#serviceHealth === undefined) {
+      if (![...world.services.values()].some(({ healthCheckNodePort }) => healthCheckNodePort > 0)) return;
+      const { makeServiceHealth } = await import('./service-health.ts');
+      if (this.#signal.aborted) return;
+      this.#serviceHealth = makeServiceHealth({
+        log,
+        isHealthy: () => this.#health.isHealthy(),
+        onChange: () => this.#alarm.ring(),
+        ...(healthCheckRetryMs !== undefined && { retryMs: healthCheckRetryMs }),
+      });
+    }
+    this.#serviceHealth.serve(world, healthCheckAddresses(world, hasNarrowHealthChecks));
+  }
+
   #makeWorld(parsed: Parsed): World {
-    const { node: name, serviceCidrs, nodePorts, detector } = this.#options;
+    const { node: name, serviceCidrs, nodePorts, detector, primaryAddress = null } = this.#options;
     const [network, devices] = [this.#network, this.#devices];
     const podsAtTc = this.#podsAtTc();
-    return makeWorld(parsed, { name, serviceCidrs, network, devices, nodePorts, detector, podsAtTc });
+    return makeWorld(parsed, { name, serviceCidrs, network, devices, nodePorts, detector, podsAtTc, primaryAddress });
   }
 
   #podsAtTc(): boolean {

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, existsSync, mkdirSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import test from 'ava';
@@ -59,6 +60,52 @@ test('bpfsvc run with a flag that makes no sense is wrong usage', async (t) => {
   t.regex(list.stderr, /^bpfsvc: --device b=nothing is not one of /);
   const first = await runCli('run', '--manifests', manifests, '--device', 'a=nothing', '--device', 'b=pod');
   t.regex(first.stderr, /^bpfsvc: --device a=nothing is not one of /);
+});
+
+test('bpfsvc run takes kube-proxy’s flags and file: what makes no sense is wrong usage, by name', async (t) => {
+  const head = 'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n';
+  const file = `${box.directory}/kp.yaml`;
+  writeFileSync(file, `${head}clusterCidr: 10.0.0.0/8\n`);
+  for (const [args, message] of [
+    [['--config', file], `${file}: there is no field clusterCidr`],
+    [['--bind-address', 'here'], '--bind-address here is not an IP address'],
+    [['--init-only'], '--init-only is not possible: '],
+    [['--clusters-cidr', '10.0.0.0/8'], 'Unknown argument'],
+  ] as const) {
+    const { code, stderr } = await runCli('run', '--manifests', manifests, ...args);
+    t.is(code, 2, stderr);
+    t.true(stderr.startsWith(`bpfsvc: ${message}`), stderr);
+  }
+  const none = await runCli('run', '--kubeconfig', '/etc/kubeconfig');
+  t.is(none.code, 2);
+  t.regex(none.stderr, /no source yet that watches an API server \(--kubeconfig\)/);
+  const two = await runCli('run', '--manifests', manifests, '--node', 'a', '--hostname-override', 'b');
+  t.regex(two.stderr, /^bpfsvc: --node a and --hostname-override b name two nodes: /);
+});
+
+test('bpfsvc run warns of what is said in vain, and serves', async (t) => {
+  const file = `${box.directory}/vain.yaml`;
+  writeFileSync(file, 'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\n');
+  const vain = ['--config', file, '--conntrack-min', '5', '--conntrack-min', '6', '--kubeconfig', '/a', '-v', '4'];
+  const agent = startCli([...runFlags('vain'), ...vain, '--healthz-bind-address', '', '--metrics-bind-address', '']);
+  t.teardown(() => agent.kill('SIGKILL'));
+  const text = await untilSays(agent, /rows written for 1 Service in/);
+  t.regex(text, /warn +--conntrack-min is not used: no setting of the kernel/);
+  t.regex(text, /warn +mode of \S+vain.yaml is not used: there is one mode/);
+  t.regex(text, /warn +--kubeconfig is not used: the objects come from --manifests/);
+  t.regex(text, /debug attached at /);
+  t.notRegex(text, / at http:/);
+});
+
+test('bpfsvc run --bind-address-hard-fail ends where an address is taken', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  t.teardown(() => other.close());
+  const { port } = other.address() as AddressInfo;
+  const taken = ['--healthz-bind-address', `127.0.0.1:${port}`, '--metrics-bind-address', ''];
+  const { code, stderr } = await runCli(...runFlags('hard'), ...taken, '--bind-address-hard-fail');
+  t.is(code, 1);
+  t.regex(stderr, new RegExp(`\nbpfsvc: cannot listen at 127.0.0.1:${port}, and shall not run without: .*EADDRINUSE`));
 });
 
 test('bpfsvc --help lists every word, and each of them has examples and the exit codes', async (t) => {

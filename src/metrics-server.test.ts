@@ -27,7 +27,7 @@ async function serve(t: ExecutionContext, text: () => Promise<string>): Promise<
   const { log, lines } = recorder();
   const stop = new AbortController();
   t.teardown(() => stop.abort());
-  serveMetrics({ host: '127.0.0.1', port: 0 }, text, log, stop.signal);
+  serveMetrics({ address: { host: '127.0.0.1', port: 0 }, text, log, signal: stop.signal });
   await logged(lines, 1);
   return { url: `http://127.0.0.1:${lines[0]?.port}`, lines };
 }
@@ -38,6 +38,10 @@ test('serveMetrics() answers GET /metrics, and nothing else', async (t) => {
   t.is(await response.text(), 'a 1\n');
   t.regex(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
   t.is((await fetch(`${url}/`)).status, 404);
+  const mode = await fetch(`${url}/proxyMode`);
+  t.deepEqual([mode.status, await mode.text()], [200, 'bpfsvc']);
+  t.is(mode.headers.get('x-content-type-options'), 'nosniff');
+  t.is(await (await fetch(`${url}/healthz`)).text(), 'ok');
   t.is((await fetch(`${url}//`)).status, 404);
   t.is((await fetch(`${url}/metrics`, { method: 'POST' })).status, 405);
   t.deepEqual(
@@ -73,7 +77,8 @@ test('serveMetrics() warns once of an address that is taken, holds nobody up, an
   const { log, lines } = recorder();
   const stop = new AbortController();
   t.teardown(() => stop.abort());
-  serveMetrics({ host: '127.0.0.1', port }, async () => 'a 1\n', log, stop.signal, 20);
+  const text = async () => 'a 1\n';
+  serveMetrics({ address: { host: '127.0.0.1', port }, text, log, signal: stop.signal, retryMs: 20 });
   await logged(lines, 1);
   t.is(lines[0]?.level, 40);
   t.regex(lines[0]?.msg ?? '', new RegExp(`^cannot serve metrics at 127\\.0\\.0\\.1:${port}, trying again`));
@@ -95,7 +100,7 @@ test('serveMetrics() ends with its signal, whoever is connected', async (t) => {
     resolve();
     return new Promise<string>(() => {});
   };
-  serveMetrics({ host: '127.0.0.1', port: 0 }, text, log, stop.signal);
+  serveMetrics({ address: { host: '127.0.0.1', port: 0 }, text, log, signal: stop.signal });
   await logged(lines, 1);
   const asked = fetch(`http://127.0.0.1:${lines[0]?.port}/metrics`, { signal: AbortSignal.timeout(10_000) });
   await isAsked;

@@ -5,8 +5,11 @@ import type { Generation } from './kernel/generation.ts';
 import { type CountedName, countedNames, occupancy } from './kernel/occupancy.ts';
 import { readRow } from './kernel/tables.ts';
 import { reason, reasonName, servicePortName, u32 } from './layout.gen.ts';
+import type { World } from './plan/plan.ts';
 import type { TableName } from './plan/tables.ts';
+import type { Progress } from './progress.ts';
 import { protocolText } from './protocol.ts';
+import { makeProxyMetrics, type ProxyMetrics } from './proxy-metrics.ts';
 import type { Report } from './report.ts';
 
 /* The parts that are used alone: the whole package draws in Node's cluster, worker threads and more, 8 MB of memory. */
@@ -31,6 +34,12 @@ export interface Metrics {
   watch(report: Report): Report;
   /** Who knows how many rows each service table has. */
   tables(rows: () => Partial<Record<TableName, number>>): void;
+  /** Who knows what the agent works towards. */
+  world(world: () => World | undefined): void;
+  /** Who counts what is not in the kernel yet. */
+  follow(progress: Progress): void;
+  /** Told how /healthz and /livez were answered. */
+  answered: ProxyMetrics['answered'];
   /** In Prometheus' text format. Throws a BpfError where a generation was replaced meanwhile. */
   text(): Promise<string>;
 }
@@ -75,6 +84,9 @@ export function makeMetrics(datapath: Pick<Datapath, 'generation'>, version: str
   const drifted = counter('rows_drifted_total', 'Rows that an audit found changed by somebody else.');
   const problems = gauge('problems', 'Things wrong in objects and files now, each in the log.');
 
+  const proxy = makeProxyMetrics({ Counter, Gauge, Histogram }, registers);
+
+  let worldNow = (): World | undefined => undefined;
   let tableRows = (): Partial<Record<TableName, number>> => ({});
   const labelsOf = labelCache();
   const count = freshFor(OCCUPANCY_MS, occupancy);
@@ -104,6 +116,7 @@ export function makeMetrics(datapath: Pick<Datapath, 'generation'>, version: str
     const current = datapath.generation;
     if (current !== undefined) await collect(current, await count(current));
     build.set({ version }, 1);
+    proxy.collect(worldNow());
     return await registry.metrics();
   }
 
@@ -113,6 +126,7 @@ export function makeMetrics(datapath: Pick<Datapath, 'generation'>, version: str
       ...report,
       pass(pass, scope) {
         passes.observe({ scope: scope.isAll ? 'all' : 'changed' }, scope.milliseconds / 1000);
+        proxy.synced(scope.milliseconds / 1000, scope.isAll);
         written.inc(pass.rows);
         refused.set(pass.failed.length);
         report.pass(pass, scope);
@@ -121,8 +135,8 @@ export function makeMetrics(datapath: Pick<Datapath, 'generation'>, version: str
         drifted.inc(steps.length);
         report.drift(steps);
       },
-      problems(snapshot, parsed) {
-        const number = report.problems(snapshot, parsed);
+      problems(snapshot, parsed, more) {
+        const number = report.problems(snapshot, parsed, more);
         problems.set(number);
         return number;
       },
@@ -130,6 +144,11 @@ export function makeMetrics(datapath: Pick<Datapath, 'generation'>, version: str
     tables(rows) {
       tableRows = rows;
     },
+    world(world) {
+      worldNow = world;
+    },
+    follow: proxy.follow,
+    answered: proxy.answered,
     /* One at a time: it works on numbers that all share. */
     text() {
       rendering ??= render().finally(() => {

@@ -4,7 +4,7 @@ import { guessNodeAddresses, localAddresses } from './kernel/network.ts';
 import { type NodePortSelection, nodePortAddresses } from './kernel/node-ports.ts';
 import { wiresOf } from './kernel/wires.ts';
 import type { Parsed } from './kube/parse.ts';
-import type { Cidr } from './model/address.ts';
+import type { Address, Cidr } from './model/address.ts';
 import type { World } from './plan/plan.ts';
 
 /** The own Node, as the cluster tells it; undefined: no such object. */
@@ -13,8 +13,17 @@ export function ownNode(parsed: Parsed, name: string): Parsed['nodes'][number] |
 }
 
 /** The node's addresses, primary first: what the cluster says, else what the routes suggest. */
-function nodeAddresses(parsed: Parsed, name: string, network: Network): readonly string[] {
-  return ownNode(parsed, name)?.internalIPs ?? guessNodeAddresses(network);
+function nodeAddresses(
+  parsed: Parsed,
+  { name, network, primaryAddress }: Pick<Surroundings, 'name' | 'network' | 'primaryAddress'>,
+): readonly Address[] {
+  const addresses = ownNode(parsed, name)?.internalIPs ?? guessNodeAddresses(network);
+  return primaryAddress === null ? addresses : [...new Set([primaryAddress, ...addresses])];
+}
+
+/** Where load balancers may ask at a Service's healthCheckNodePort; wildcards stand for everywhere in their family. */
+export function healthCheckAddresses({ nodePortAddresses }: World, isNarrow: boolean): readonly Address[] {
+  return isNarrow ? nodePortAddresses : ['0.0.0.0', '::'];
 }
 
 /** What of a world does not come from the cluster's objects. */
@@ -28,6 +37,8 @@ export interface Surroundings {
   readonly nodePorts: NodePortSelection;
   readonly detector: Detector;
   readonly podsAtTc: boolean;
+  /** What a person says the node's primary address is; null: nothing. */
+  readonly primaryAddress: Address | null;
 }
 
 /** What the cluster wants and what this node is, put together for the plan. */
@@ -35,7 +46,7 @@ export function makeWorld(parsed: Parsed, surroundings: Surroundings): World {
   const { name, serviceCidrs, network, devices, nodePorts, detector, podsAtTc } = surroundings;
   const node = ownNode(parsed, name);
   const local = localAddresses(network);
-  const addresses = nodeAddresses(parsed, name, network);
+  const addresses = nodeAddresses(parsed, surroundings);
   return {
     services: parsed.services,
     endpoints: parsed.endpoints,

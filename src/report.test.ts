@@ -76,7 +76,7 @@ test('problems() tells of a Service with nobody behind it when it begins and whe
   const say = (ready: boolean | null) => {
     lines.length = 0;
     const snapshot = snapshotOf(ready);
-    report.problems(snapshot, parse(snapshot.objects, settings, null));
+    report.problems(snapshot, parse(snapshot.objects, settings, null), []);
     return [...lines];
   };
   const web = 'Service default/web: nobody is behind';

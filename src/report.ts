@@ -18,8 +18,8 @@ export interface Report {
   refusedBinds(binds: readonly RefusedBind[]): void;
   drift(steps: readonly Step[]): void;
   pass(pass: Pass, scope: PassScope): void;
-  /** Everything that is wrong now, in files, objects and plan; told when it appears and when it is gone. Returns how much. */
-  problems(snapshot: ManifestSnapshot, parsed: Parsed | undefined): number;
+  /** Everything that is wrong now, in files, objects, plan and what there is more; told when it appears and when it is gone. Returns how much. */
+  problems(snapshot: ManifestSnapshot, parsed: Parsed | undefined, more: readonly Problem[]): number;
 }
 
 export interface PassScope {
@@ -67,8 +67,8 @@ export function makeReport(log: Logger): Report {
       const text = `${counted(rows, 'row')} written for ${counted(services, 'Service')} in ${milliseconds.toFixed(1)} ms`;
       log[isFirst || rows > 0 ? 'info' : 'debug']({ rows, services, ms: Math.round(milliseconds) }, text);
     },
-    problems(snapshot, parsed) {
-      const all = [...snapshot.problems, ...(parsed?.problems ?? []), ...[...planned.values()].flat()];
+    problems(snapshot, parsed, more) {
+      const all = [...snapshot.problems, ...(parsed?.problems ?? []), ...[...planned.values()].flat(), ...more];
       const told = new Set(all.map(({ object, reason }) => `${object}: ${reason}`));
       const reasons = [...(parsed?.unserved ?? [])].map(([name, reason]) => ({ object: `Service ${name}`, reason }));
       if (parsed !== undefined) reasons.push(...findUnanswered(parsed));

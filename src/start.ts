@@ -1,19 +1,21 @@
-import type { Logger } from 'pino';
 import { type AgentOptions, runAgent } from './agent.ts';
+import { makeHealth } from './health.ts';
 import { Datapath } from './kernel/datapath.ts';
 import { tellsByDevice } from './kernel/detector.ts';
 import { netnsCookie } from './kernel/kernel.ts';
 import { requireKernel, requirePermission } from './kernel/machine.ts';
+import { defaultNodePorts, type NodePortSelection } from './kernel/node-ports.ts';
 import { encodeConfig, readObjects } from './kernel/objects.ts';
 import { findCgroup, makePinDir } from './kernel/place.ts';
 import { chooseMechanism, hasFibSource } from './kernel/probes.ts';
+import { RefusedError } from './kernel/refused.ts';
 import { type AllocationRanges, defaultRanges } from './kube/allocate.ts';
-import type { MetricsAddress } from './metrics-server.ts';
-import type { Cidr } from './model/address.ts';
+import { type Cidr, endpointText } from './model/address.ts';
 import { ownVersion } from './own-version.ts';
+import type { ServerAddress } from './server.ts';
 
 export interface StartOptions
-  extends Omit<AgentOptions, 'datapath' | 'parse' | 'serviceCidrs' | 'metrics' | 'onStart'> {
+  extends Omit<AgentOptions, 'datapath' | 'parse' | 'serviceCidrs' | 'nodePorts' | 'health' | 'metrics' | 'onStart'> {
   /** undefined: the root of the hierarchy. */
   readonly cgroup: string | undefined;
   /** undefined: bpfsvc in the BPF filesystem, which is mounted if need be. */
@@ -22,8 +24,14 @@ export interface StartOptions
   readonly serviceCidrs: readonly Cidr[] | undefined;
   /** What nodePorts are handed out from. */
   readonly nodePortRange: AllocationRanges['nodePorts'];
-  /** null: nowhere. */
-  readonly metricsAddress: MetricsAddress | null;
+  /** null: the default, and health checks are answered on all of the node's addresses. */
+  readonly nodePorts: NodePortSelection | null;
+  /** Where /healthz is; null: nowhere. */
+  readonly healthzAddress: ServerAddress | null;
+  /** Where /metrics is; null: nowhere. */
+  readonly metricsAddress: ServerAddress | null;
+  /** One of these that cannot be had ends the agent. */
+  readonly bindHardFail: boolean;
 }
 
 /**
@@ -31,7 +39,7 @@ export interface StartOptions
  * people each, if it cannot start.
  */
 export async function startAgent(options: StartOptions, signal: AbortSignal): Promise<void> {
-  const { cgroup, pinDir, serviceCidrs, nodePortRange, metricsAddress, ...rest } = options;
+  const { cgroup, pinDir, serviceCidrs, nodePortRange, nodePorts, ...rest } = options;
   requirePermission();
   await requireKernel();
   using datapath = Datapath.open({
@@ -47,24 +55,48 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
   const ranges = { serviceCidrs: serviceCidrs ?? defaultRanges.serviceCidrs, nodePorts: nodePortRange };
   const end = new AbortController();
   const ended = AbortSignal.any([signal, end.signal]);
-  const told = metricsAddress && (await prepareMetrics(metricsAddress, datapath, options.log, ended));
+  let fault: RefusedError | undefined;
+  const told = await prepareServers(options, datapath, ended, (error) => {
+    fault = error;
+    end.abort();
+  });
   const parse = { serviceProxyName: null, ranges };
+  const selection = { nodePorts: nodePorts ?? defaultNodePorts, hasNarrowHealthChecks: nodePorts !== null };
   try {
-    await runAgent({ ...rest, ...told, datapath, serviceCidrs: serviceCidrs ?? [], parse }, signal);
+    await runAgent({ ...rest, ...selection, ...told, datapath, serviceCidrs: serviceCidrs ?? [], parse }, ended);
   } finally {
     end.abort(); // a server that listens would keep alive what failed
   }
+  if (fault !== undefined) throw fault;
 }
 
-/** Loaded only where it is asked for: with Node's HTTP server it takes 7 MB. */
-async function prepareMetrics(
-  address: MetricsAddress,
+/** Loaded only where they are asked for: with Node's HTTP server they take 7 MB. */
+async function prepareServers(
+  { healthzAddress, metricsAddress, bindHardFail, log }: StartOptions,
   datapath: Datapath,
-  log: Logger,
   signal: AbortSignal,
-): Promise<Pick<AgentOptions, 'metrics' | 'onStart'>> {
+  giveUp: (error: RefusedError) => void,
+): Promise<Pick<AgentOptions, 'health' | 'metrics' | 'onStart'>> {
+  const health = makeHealth();
+  if (healthzAddress === null && metricsAddress === null) return { health };
   const { makeMetrics } = await import('./metrics.ts');
+  const { serveHealth } = await import('./health-server.ts');
   const { serveMetrics } = await import('./metrics-server.ts');
   const metrics = makeMetrics(datapath, ownVersion());
-  return { metrics, onStart: () => serveMetrics(address, () => metrics.text(), log, signal) };
+  const refuse = (address: ServerAddress) => (error: Error) => {
+    const place = endpointText(address.host, address.port);
+    if (bindHardFail)
+      giveUp(new RefusedError(`cannot listen at ${place}, and shall not run without: ${error.message}`));
+  };
+  const onStart = () => {
+    if (healthzAddress !== null) {
+      const onFailure = refuse(healthzAddress);
+      serveHealth({ address: healthzAddress, health, log, signal, onFailure, onAnswer: metrics.answered });
+    }
+    if (metricsAddress !== null) {
+      const onFailure = refuse(metricsAddress);
+      serveMetrics({ address: metricsAddress, text: () => metrics.text(), log, signal, onFailure });
+    }
+  };
+  return { health, metrics, onStart };
 }

@@ -32,8 +32,8 @@ export async function runCli(...args: string[]): Promise<CliResult> {
   return { code: code as number | null, stdout, stderr };
 }
 
-/** Resolves when what it wrote to standard error matches; rejects if it ends before, or has not said so for a minute. */
-export async function untilSays(child: ChildProcess, pattern: RegExp): Promise<void> {
+/** Resolves to what it wrote to standard error when that matches; rejects if it ends before, or has not said so for a minute. */
+export async function untilSays(child: ChildProcess, pattern: RegExp): Promise<string> {
   let text = '';
   await new Promise<void>((resolve, reject) => {
     const fail = (how: string) => reject(new Error(`it ${how} and never said ${pattern}:\n${text}`));
@@ -45,4 +45,5 @@ export async function untilSays(child: ChildProcess, pattern: RegExp): Promise<v
     child.once('close', () => fail('ended'));
     child.once('close', () => clearTimeout(timer));
   });
+  return text;
 }

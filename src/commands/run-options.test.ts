@@ -1,17 +1,16 @@
 import test from 'ava';
 import {
-  parseDetector,
+  parseBindAddress,
+  parseCidrs,
   parseDevices,
-  parseMetricsAddress,
   parseNodePortAddresses,
   parseNodePorts,
-  parseServiceCidrs,
   parseSizes,
 } from './run-options.ts';
 import { parseSeconds, UsageError } from './usage.ts';
 
-test('parseServiceCidrs() takes one range of each family', (t) => {
-  t.deepEqual(parseServiceCidrs('10.96.0.0/12, fd00:10:96::/112'), [
+test('parseCidrs() takes one range of each family', (t) => {
+  t.deepEqual(parseCidrs('10.96.0.0/12, fd00:10:96::/112', '--service-cidr'), [
     { address: '10.96.0.0', prefixLength: 12 },
     { address: 'fd00:10:96::', prefixLength: 112 },
   ]);
@@ -37,29 +36,8 @@ test('parseNodePortAddresses() adds up CIDRs and words, in one flag or several',
   t.deepEqual(parseNodePortAddresses(['all']), { primary: false, localhost: false, cidrs: everything });
 });
 
-test('parseDetector() takes what each mode needs', (t) => {
-  const mode = 'ClusterCIDR' as const;
-  t.deepEqual(parseDetector({ detectLocalMode: mode }), { mode, cidrs: [] });
-  t.deepEqual(parseDetector({ detectLocalMode: mode, clusterCidr: '10.244.0.0/16, fd00::/48' }), {
-    mode,
-    cidrs: [
-      { address: '10.244.0.0', prefixLength: 16 },
-      { address: 'fd00::', prefixLength: 48 },
-    ],
-  });
-  const others = { clusterCidr: '10.244.0.0/16', podBridgeInterface: 'br0', podInterfaceNamePrefix: 'cali' };
-  t.deepEqual(parseDetector({ ...others, detectLocalMode: 'NodeCIDR' }), { mode: 'NodeCIDR' });
-  t.deepEqual(parseDetector({ ...others, detectLocalMode: 'BridgeInterface' }), {
-    mode: 'BridgeInterface',
-    bridge: 'br0',
-  });
-  t.deepEqual(parseDetector({ ...others, detectLocalMode: 'InterfaceNamePrefix' }), {
-    mode: 'InterfaceNamePrefix',
-    prefix: 'cali',
-  });
-});
-
-test('parseMetricsAddress() takes an address of either family, with kube-proxy’s port if it has none', (t) => {
+test('parseBindAddress() takes an address of either family, with the port that is usual if it has none', (t) => {
+  const parseMetricsAddress = (text: string) => parseBindAddress(text, '--metrics-bind-address', 10249);
   t.deepEqual(parseMetricsAddress('127.0.0.1:10249'), { host: '127.0.0.1', port: 10249 });
   t.deepEqual(parseMetricsAddress('0.0.0.0'), { host: '0.0.0.0', port: 10249 });
   t.deepEqual(parseMetricsAddress('[::1]:0'), { host: '::1', port: 0 });
@@ -100,20 +78,13 @@ for (const [what, parse, message] of [
   ['half a pair', () => parseSizes(['flows']), /NAME=VALUE/],
   ['a pair and a half', () => parseSizes(['flows=1=2']), /NAME=VALUE/],
   ['an unknown role', () => parseDevices(['eth0=uplink']), /pod, wire, none/],
-  ['an address for a range', () => parseServiceCidrs('10.0.0.0'), /ADDRESS\/LENGTH/],
-  ['two ranges of one family', () => parseServiceCidrs('10.0.0.0/8,11.0.0.0/8'), /two ranges of one family/],
+  ['an address for a range', () => parseCidrs('10.0.0.0', '--service-cidr'), /ADDRESS\/LENGTH/],
+  ['two ranges of one family', () => parseCidrs('10.0.0.0/8,11.0.0.0/8', '--service-cidr'), /two ranges of one family/],
   ['port 0', () => parseNodePorts('0-5'), /FIRST-LAST/],
   ['port 65536', () => parseNodePorts('5-65536'), /FIRST-LAST/],
   ['a range upside down', () => parseNodePorts('6-5'), /FIRST-LAST/],
   ['no time', () => parseSeconds('--audit-interval', '0'), /30s, 5m/],
   ['a month', () => parseSeconds('--audit-interval', '720h'), /longer than a week/],
-  ['a bridge without a name', () => parseDetector({ detectLocalMode: 'BridgeInterface' }), /needs --pod-bridge-/],
-  [
-    'an empty prefix',
-    () => parseDetector({ detectLocalMode: 'InterfaceNamePrefix', podInterfaceNamePrefix: '' }),
-    /needs/,
-  ],
-  ['a clusterCIDR that is none', () => parseDetector({ detectLocalMode: 'ClusterCIDR', clusterCidr: 'x' }), /ADDRESS/],
   ['words', () => parseSeconds('--audit-interval', 'soon'), /30s, 5m/],
 ] as const) {
   test(`parsing refuses ${what}`, (t) => {

@@ -1,18 +1,21 @@
-import type { Detector } from '../kernel/detector.ts';
 import type { Role } from '../kernel/devices.ts';
 import type { NodePortSelection } from '../kernel/node-ports.ts';
 import { LARGEST_MAP, type Sizes, stateNames } from '../kernel/sizes.ts';
 import type { AllocationRanges } from '../kube/allocate.ts';
-import type { MetricsAddress } from '../metrics-server.ts';
 import { type Cidr, familyOf, parseAddress, parseCidr } from '../model/address.ts';
 import { tableNames } from '../plan/tables.ts';
+import type { ServerAddress } from '../server.ts';
 import { parsePairs, UsageError } from './usage.ts';
 
-/** `--service-cidr A,B`: at most one of each family. */
-export function parseServiceCidrs(text: string): Cidr[] {
-  const cidrs = text.split(',').map((part) => parseFlagCidr('--service-cidr', part));
+/** `--service-cidr A,B`, `--cluster-cidr A,B`: at most one of each family. `where` is what people call the place it stands in. */
+export function parseCidrs(text: string, where: string): Cidr[] {
+  const cidrs = text.split(',').map((part) => {
+    const cidr = parseCidr(part);
+    if (cidr === null) throw new UsageError(`${where} ${part} is not ADDRESS/LENGTH`);
+    return cidr;
+  });
   if (new Set(cidrs.map(({ address }) => familyOf(address))).size < cidrs.length) {
-    throw new UsageError(`--service-cidr ${text} names two ranges of one family`);
+    throw new UsageError(`${where} ${text} names two ranges of one family`);
   }
   return cidrs;
 }
@@ -28,46 +31,18 @@ export function parseNodePorts(text: string): AllocationRanges['nodePorts'] {
 }
 
 /** `--nodeport-addresses A,B`, as kube-proxy has it: CIDRs and the words primary, localhost and all, which add up. */
-export function parseNodePortAddresses(texts: readonly string[]): NodePortSelection {
+export function parseNodePortAddresses(texts: readonly string[], where = '--nodeport-addresses'): NodePortSelection {
   const words = texts.flatMap((text) => text.split(',')).map((word) => word.trim());
   const cidrs = words.flatMap((word): Cidr[] => {
     if (word === 'primary' || word === 'localhost') return [];
     if (word === 'all') return everything;
     const cidr = parseCidr(word);
     if (cidr === null) {
-      throw new UsageError(`--nodeport-addresses ${word} is not a CIDR, and not one of primary, localhost, all`);
+      throw new UsageError(`${where} ${word} is not a CIDR, and not one of primary, localhost, all`);
     }
     return [cidr];
   });
   return { primary: words.includes('primary'), localhost: words.includes('localhost'), cidrs };
-}
-
-export interface DetectorFlags {
-  clusterCidr?: string;
-  detectLocalMode: Detector['mode'];
-  podBridgeInterface?: string;
-  podInterfaceNamePrefix?: string;
-}
-
-/** `--detect-local-mode` and what it needs, as kube-proxy has them. */
-export function parseDetector(flags: DetectorFlags): Detector {
-  const { clusterCidr = '', detectLocalMode: mode, podBridgeInterface: bridge, podInterfaceNamePrefix: prefix } = flags;
-  if (mode === 'NodeCIDR') return { mode };
-  if (mode === 'BridgeInterface') return { mode, bridge: needed(bridge, mode, '--pod-bridge-interface') };
-  if (mode === 'InterfaceNamePrefix') return { mode, prefix: needed(prefix, mode, '--pod-interface-name-prefix') };
-  const texts = clusterCidr.split(',').filter((text) => text.trim() !== '');
-  return { mode, cidrs: texts.map((text) => parseFlagCidr('--cluster-cidr', text)) };
-}
-
-function needed(value: string | undefined, mode: string, flag: string): string {
-  if (!value) throw new UsageError(`--detect-local-mode ${mode} needs ${flag}`);
-  return value;
-}
-
-function parseFlagCidr(flag: string, text: string): Cidr {
-  const cidr = parseCidr(text);
-  if (cidr === null) throw new UsageError(`${flag} ${text} is not ADDRESS/LENGTH`);
-  return cidr;
 }
 
 const everything: Cidr[] = [
@@ -87,14 +62,14 @@ export function parseDevices(texts: readonly string[]): Map<string, Role> {
   );
 }
 
-/** `--metrics-bind-address IP:PORT`, as kube-proxy has it; an address alone gets kube-proxy's port. */
-export function parseMetricsAddress(text: string): MetricsAddress | null {
+/** IP:PORT, as kube-proxy has it; an address alone gets `defaultPort`, and '' is nowhere. */
+export function parseBindAddress(text: string, where: string, defaultPort: number): ServerAddress | null {
   if (text === '') return null;
   const [, inBrackets, plain, digits] = /^(?:\[([^\]]*)\]|([^:]*)):(\d+)$/.exec(text) ?? [];
   const host = parseAddress(inBrackets ?? plain ?? text);
-  const port = digits === undefined ? 10249 : Number(digits);
+  const port = digits === undefined ? defaultPort : Number(digits);
   if (host === null || port > 65535) {
-    throw new UsageError(`--metrics-bind-address ${text} is not IP:PORT, such as 127.0.0.1:10249 or [::1]:10249`);
+    throw new UsageError(`${where} ${text} is not IP:PORT, such as 127.0.0.1:${defaultPort} or [::1]:${defaultPort}`);
   }
   return { host, port };
 }

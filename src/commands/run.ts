@@ -1,23 +1,22 @@
 import { hostname } from 'node:os';
 import type { Argv, CommandModule } from 'yargs';
 import type { LogFormat } from '../log.ts';
-import type { DetectorFlags } from './run-options.ts';
+import { addAgentFlags, addRuleFlags, type ProxyFlags, settleProxy } from './proxy-flags.ts';
+import type { ProxyOptions } from './proxy-options.ts';
 import { parseSeconds, UsageError } from './usage.ts';
 
-interface RunFlags extends DetectorFlags {
+interface RunFlags extends ProxyFlags {
   manifests?: string;
   cleanup: boolean;
-  node: string;
+  node?: string;
   cgroup?: string;
   pinDir?: string;
   serviceCidr?: string;
   nodePortRange: string;
-  nodeportAddresses: string[];
   device: string[];
   socketUdp: 'auto' | 'host' | 'all';
   mapSize: string[];
   auditInterval: string;
-  metricsBindAddress: string;
   verbose: boolean;
   logFormat?: LogFormat;
 }
@@ -30,7 +29,7 @@ export const command: CommandModule = {
 } as CommandModule;
 
 function builder(cli: Argv): Argv {
-  return cli
+  const own = cli
     .usage(
       '$0 run --manifests FILE|DIR\n\nRuns the agent. When it ends, in whatever way, everything it set up goes on working.',
     )
@@ -42,7 +41,6 @@ function builder(cli: Argv): Argv {
     .option('node', {
       type: 'string',
       requiresArg: true,
-      default: hostname(),
       defaultDescription: 'the hostname',
       describe: 'whose Node object is ours',
     })
@@ -69,37 +67,6 @@ function builder(cli: Argv): Argv {
       requiresArg: true,
       default: '30000-32767',
       describe: 'where nodePorts come from',
-    })
-    .option('nodeport-addresses', {
-      type: 'string',
-      array: true,
-      requiresArg: true,
-      default: ['primary'],
-      defaultDescription: 'primary',
-      describe:
-        'A,B: on which addresses of the node nodePorts answer: CIDRs, primary, localhost (for its own processes), all',
-    })
-    .option('cluster-cidr', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'A,B: the addresses of all nodes’ pods, for --detect-local-mode ClusterCIDR',
-    })
-    .option('detect-local-mode', {
-      requiresArg: true,
-      choices: ['ClusterCIDR', 'NodeCIDR', 'BridgeInterface', 'InterfaceNamePrefix'] as const,
-      default: 'ClusterCIDR' as const,
-      describe:
-        'what counts as a pod beside those at veths: a source in --cluster-cidr or the Node’s podCIDRs, or a device',
-    })
-    .option('pod-bridge-interface', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'the bridge of --detect-local-mode BridgeInterface',
-    })
-    .option('pod-interface-name-prefix', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'how the devices of --detect-local-mode InterfaceNamePrefix are called',
     })
     .option('device', {
       type: 'string',
@@ -128,14 +95,7 @@ function builder(cli: Argv): Argv {
       default: '5m',
       describe: 'how often all rows are read back and compared',
     })
-    .option('metrics-bind-address', {
-      type: 'string',
-      requiresArg: true,
-      default: '127.0.0.1:10249',
-      describe: "IP:PORT where Prometheus finds /metrics; '' for nowhere",
-    })
     .option('verbose', {
-      alias: 'v',
       type: 'boolean',
       default: false,
       describe: 'log what is of interest when looking for a fault',
@@ -146,7 +106,8 @@ function builder(cli: Argv): Argv {
       describe: 'how the log is written',
       defaultDescription: 'text on a terminal, else json',
     })
-    .option('cleanup', { type: 'boolean', default: false, describe: 'the same as unload' })
+    .option('cleanup', { type: 'boolean', default: false, describe: 'the same as unload' });
+  return addAgentFlags(addRuleFlags(own))
     .example('$0 run --manifests shop.yaml', 'serve the Services of a file')
     .example('$0 run --manifests /etc/bpfsvc/ --node worker-1', 'those of a directory, as this Node')
     .example('$0 run --manifests . --map-size flows=1048576', 'with room for half a million flows');
@@ -154,46 +115,65 @@ function builder(cli: Argv): Argv {
 
 async function handle(flags: RunFlags): Promise<void> {
   if (flags.cleanup) return (await import('./unload.ts')).unloadAndTell(flags.pinDir);
-  if (flags.manifests === undefined) throw new UsageError('--manifests FILE|DIR is missing');
-  const options = await import('./run-options.ts');
-  const { parseDetector, parseDevices, parseMetricsAddress, parseNodePortAddresses, parseNodePorts } = options;
-  const { parseServiceCidrs, parseSizes } = options;
-  const serviceCidrs = flags.serviceCidr === undefined ? undefined : parseServiceCidrs(flags.serviceCidr);
+  const { options, warnings } = settleProxy(flags);
+  const manifests = manifestsOf(flags, options);
+  const { parseCidrs, parseDevices, parseNodePorts, parseSizes } = await import('./run-options.ts');
+  const serviceCidrs = flags.serviceCidr === undefined ? undefined : parseCidrs(flags.serviceCidr, '--service-cidr');
   const nodePortRange = parseNodePorts(flags.nodePortRange);
-  const nodePorts = parseNodePortAddresses(flags.nodeportAddresses);
-  const detector = parseDetector(flags);
   const devices = parseDevices(flags.device);
   const sizes = parseSizes(flags.mapSize);
-  const metricsAddress = parseMetricsAddress(flags.metricsBindAddress);
   const auditSeconds = parseSeconds('--audit-interval', flags.auditInterval);
 
   const { makeLog } = await import('../log.ts');
   const { startAgent } = await import('../start.ts');
   const isTerminal = process.stderr.isTTY === true;
   const log = makeLog({
-    format: flags.logFormat ?? (isTerminal ? 'text' : 'json'),
-    verbose: flags.verbose,
+    format: flags.logFormat ?? options.logFormat ?? (isTerminal ? 'text' : 'json'),
+    verbose: flags.verbose || options.isVerbose,
     colours: isTerminal && !process.env.NO_COLOR,
   });
+  for (const warning of [...warnings, ...notYet(options)]) log.warn(warning);
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
   await startAgent(
     {
       log,
-      manifests: flags.manifests,
-      node: flags.node,
+      manifests,
+      node: flags.node ?? options.node ?? hostname().toLowerCase(),
+      primaryAddress: options.primaryAddress,
       cgroup: flags.cgroup,
       pinDir: flags.pinDir,
       serviceCidrs,
       nodePortRange,
-      nodePorts,
-      detector,
+      nodePorts: options.nodePorts,
+      detector: options.detector,
       devices,
       socketUdp: flags.socketUdp,
       sizes,
       auditSeconds,
-      metricsAddress,
+      healthzAddress: options.healthzAddress,
+      metricsAddress: options.metricsAddress,
+      bindHardFail: options.bindHardFail,
     },
     stop.signal,
   );
+}
+
+function manifestsOf({ manifests, node }: RunFlags, { apiServer, node: override }: ProxyOptions): string {
+  if (node !== undefined && override !== null && node !== override) {
+    throw new UsageError(`--node ${node} and --hostname-override ${override} name two nodes`);
+  }
+  if (manifests !== undefined) return manifests;
+  if (apiServer === null) throw new UsageError('--manifests FILE|DIR is missing');
+  throw new UsageError(
+    `--manifests FILE|DIR is missing: there is no source yet that watches an API server (${apiServer})`,
+  );
+}
+
+/** What is understood, and does nothing yet. */
+function notYet({ apiServer, masqueradeAll }: ProxyOptions): string[] {
+  return [
+    ...(apiServer === null ? [] : [`${apiServer} is not used: the objects come from --manifests`]),
+    ...(masqueradeAll ? ['--masquerade-all is not heeded yet: pods keep their source'] : []),
+  ];
 }

@@ -104,6 +104,7 @@ export async function plannedTables(node: Node, manifests: string, serviceCidrs:
     nodePorts: defaultNodePorts,
     detector: noDetector,
     podsAtTc: true,
+    primaryAddress: null,
   });
   const roomy = byTable(() => 2 ** 26);
   const tables = emptyTables();
