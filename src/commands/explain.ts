@@ -2,20 +2,19 @@ import { hostname } from 'node:os';
 import type { Argv, CommandModule } from 'yargs';
 import type { Answer } from '../explain/answer.ts';
 import type { Question } from '../explain/question.ts';
+import { addRuleFlags, type ProxyFlags, settleProxy } from './proxy-flags.ts';
 import { UsageError } from './usage.ts';
 
-interface ExplainFlags {
+interface ExplainFlags extends ProxyFlags {
   manifests?: string;
-  node: string;
+  node?: string;
   from?: string;
   to?: string;
   protocol: string;
   flows?: string;
   output: 'text' | 'json';
-  clusterCidr?: string;
   serviceCidr?: string;
   nodePortRange: string;
-  nodeportAddresses: string[];
 }
 
 export const command: CommandModule = {
@@ -26,7 +25,7 @@ export const command: CommandModule = {
 } as CommandModule;
 
 function builder(cli: Argv): Argv {
-  return cli
+  const own = cli
     .usage(
       '$0 explain --manifests FILE|DIR --node NAME --from ADDRESS --to ADDRESS:PORT\n\nRuns the real programs on the first packet of a connection that nobody has sent, and says step by step what becomes of it.',
     )
@@ -38,7 +37,6 @@ function builder(cli: Argv): Argv {
     .option('node', {
       type: 'string',
       requiresArg: true,
-      default: hostname(),
       defaultDescription: 'the hostname',
       describe: 'the Node that the packet meets',
     })
@@ -57,20 +55,9 @@ function builder(cli: Argv): Argv {
       default: 'text' as const,
       describe: 'json has one object, or with --flows a list',
     })
-    .option('cluster-cidr', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'A,B: where pods are; a client inside counts as one',
-    })
     .option('service-cidr', { type: 'string', requiresArg: true, describe: 'A,B: as for run' })
-    .option('node-port-range', { type: 'string', requiresArg: true, default: '30000-32767', describe: 'as for run' })
-    .option('nodeport-addresses', {
-      type: 'string',
-      array: true,
-      requiresArg: true,
-      default: ['primary'],
-      describe: 'as for run',
-    })
+    .option('node-port-range', { type: 'string', requiresArg: true, default: '30000-32767', describe: 'as for run' });
+  return addRuleFlags(own)
     .example(
       '$0 explain --manifests shop.yaml --node worker-1 --from 10.244.1.9 --to 10.96.7.7:80',
       'a pod asks a Service',
@@ -92,23 +79,27 @@ async function explainAll(flags: ExplainFlags): Promise<void> {
   const { readQuestions } = await import('../explain/question.ts');
   const questions = readQuestions(flags);
   if (flags.manifests === undefined) throw new UsageError('--manifests FILE|DIR is missing');
-  const { parseNodePortAddresses, parseNodePorts, parseServiceCidrs } = await import('./run-options.ts');
+  const { options, warnings } = settleProxy(flags);
+  for (const warning of warnings) process.stderr.write(`${warning}\n`);
+  const { parseCidrs, parseNodePorts } = await import('./run-options.ts');
+  const { defaultNodePorts } = await import('../kernel/node-ports.ts');
   const { readManifests } = await import('../kube/manifests.ts');
   const { parse } = await import('../kube/parse.ts');
   const { defaultRanges } = await import('../kube/allocate.ts');
   const { openOffline } = await import('../explain/offline.ts');
   const { explain } = await import('../explain/explain.ts');
   const { answerText } = await import('../explain/text.ts');
-  const given = flags.serviceCidr === undefined ? undefined : parseServiceCidrs(flags.serviceCidr);
+  const given = flags.serviceCidr === undefined ? undefined : parseCidrs(flags.serviceCidr, '--service-cidr');
   const ranges = { serviceCidrs: given ?? defaultRanges.serviceCidrs, nodePorts: parseNodePorts(flags.nodePortRange) };
   const snapshot = await readManifests(flags.manifests);
   const parsed = parse(snapshot.objects, { serviceProxyName: null, ranges }, null);
   const node = {
     parsed,
-    node: flags.node,
+    node: flags.node ?? options.node ?? hostname().toLowerCase(),
+    primaryAddress: options.primaryAddress,
     serviceCidrs: given ?? [],
-    clusterCidrs: flags.clusterCidr === undefined ? [] : parseServiceCidrs(flags.clusterCidr),
-    nodePorts: parseNodePortAddresses(flags.nodeportAddresses),
+    clusterCidrs: options.detector.mode === 'ClusterCIDR' ? options.detector.cidrs : [],
+    nodePorts: options.nodePorts ?? defaultNodePorts,
   };
   await using offline = await openOffline(node, questions);
   const { stage, problems } = offline;

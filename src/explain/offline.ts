@@ -24,6 +24,8 @@ export interface Described {
   readonly nodePorts: NodePortSelection;
   /** False: the node's sockets are not asked, but the packet path for them. */
   readonly sockets?: boolean;
+  /** `--bind-address`; null: what the Node says. */
+  readonly primaryAddress?: Address | null;
 }
 
 /** The way out of the private network, and the node's loopback. */
@@ -102,9 +104,10 @@ function worldOf(node: Described, internalIPs: readonly Address[], wire: number)
     routes: [],
   };
   const devices = [{ ifindex: wire, name: 'wire', role: 'wire', hasLinkHeader: true, reason: 'described' }] as const;
-  const { parsed, node: name, serviceCidrs, nodePorts } = node;
+  const { parsed, node: name, serviceCidrs, nodePorts, primaryAddress = null } = node;
   const detector = { mode: 'ClusterCIDR', cidrs: node.clusterCidrs } as const;
-  return makeWorld(parsed, { name, serviceCidrs, network, devices, nodePorts, detector, podsAtTc: true });
+  const own = { name, serviceCidrs, nodePorts, detector, primaryAddress };
+  return makeWorld(parsed, { ...own, network, devices, podsAtTc: true });
 }
 
 /** Those of the node and of all that runs on it. */

@@ -84,9 +84,9 @@ export const telling: readonly Mutant[] = [
     ],
     ['problems are not counted', 'problems.set(number);', ''],
   ]),
-  ...faults('src/metrics-server.ts', server, [
-    ['an address that is taken is given up', 'timer = setTimeout(() => server.listen(port, host), retryMs);', ''],
-    ['each try is a warning', 'isTold = true;', ''],
+  ...faults('src/server.ts', server, [
+    ['an address that is taken is given up', 'timer = setTimeout(() => server.listen(place), retryMs);', ''],
     ['who waits for an answer keeps it alive', 'server.closeAllConnections();', ''],
   ]),
+  ...faults('src/page-server.ts', server, [['each try is a warning', 'isTold = true;', '']]),
 ];
