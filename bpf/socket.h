@@ -14,6 +14,7 @@
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
 #define IPPROTO_MULTIPATH_TCP 262
+#define REHEARSAL_MARK 0x62706673 /* SO_MARK; src/kernel/rehearsed-socket.ts sets it */
 
 /* What the hook was called for. */
 struct call {
@@ -35,6 +36,12 @@ PURE __u8 transport_of(__u32 type, __u32 protocol)
 PURE __u8 protocol_of(const struct bpf_sock_addr *ctx)
 {
 	return transport_of(ctx->type, ctx->protocol);
+}
+
+/* A socket that only asks what would be done with it: who is at work must not answer, nor remember it. */
+PURE bool is_rehearsal(const struct bpf_sock_addr *ctx)
+{
+	return !config.rehearses && ctx->sk && ctx->sk->mark == REHEARSAL_MARK;
 }
 
 PURE void read_address(const struct bpf_sock_addr *ctx, bool ipv6, struct address *address)

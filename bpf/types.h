@@ -143,6 +143,9 @@ struct config {
 	__u32 takes_over;    /* 1: rows of the maps called ..._before count too */
 	__u32 fib_source;    /* 1: bpf_fib_lookup tells the source address of a route (kernel >= 6.7) */
 	__u32 wires_of_pods; /* 1: some wire may have WIRE_PODS */
+	__u32
+	    rehearses; /* 1: these programs serve nobody: sockets of REHEARSAL_MARK are theirs, and let pass by others */
+	__u32 zero;
 };
 
 /* ---- state that outlives a generation: written by the programs ---- */

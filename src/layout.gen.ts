@@ -140,10 +140,11 @@ export interface Config {
   readonly takesOver: number;
   readonly fibSource: number;
   readonly wiresOfPods: number;
+  readonly rehearses: number;
 }
 
 export const config: Codec<Config> = {
-  size: 40,
+  size: 48,
   encode(value) {
     putU64(0, value.hostNetnsCookie, 'config.host_netns_cookie');
     putU32(8, value.tcpEstablishedSeconds, 'config.tcp_established_seconds');
@@ -154,10 +155,12 @@ export const config: Codec<Config> = {
     putU32(28, value.takesOver, 'config.takes_over');
     putU32(32, value.fibSource, 'config.fib_source');
     putU32(36, value.wiresOfPods, 'config.wires_of_pods');
-    return written(40);
+    putU32(40, value.rehearses, 'config.rehearses');
+    putZeros(44, 4);
+    return written(48);
   },
   decode(hex) {
-    read(hex, 40, 'config');
+    read(hex, 48, 'config');
     return {
       hostNetnsCookie: getU64(0),
       tcpEstablishedSeconds: getU32(8),
@@ -168,6 +171,7 @@ export const config: Codec<Config> = {
       takesOver: getU32(28),
       fibSource: getU32(32),
       wiresOfPods: getU32(36),
+      rehearses: getU32(40),
     };
   },
 };
@@ -1267,4 +1271,4 @@ export const maps: {
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = 'd7206ccd';
+export const layoutHash = '225c05ae';

@@ -1,20 +1,19 @@
-import { hostname } from 'node:os';
 import type { Argv, CommandModule } from 'yargs';
 import type { Answer } from '../explain/answer.ts';
 import type { Question } from '../explain/question.ts';
-import { addRuleFlags, type ProxyFlags, settleProxy } from './proxy-flags.ts';
+import type { Stage } from '../explain/stage.ts';
+import { addDescriptionFlags, type DescriptionFlags } from './description-flags.ts';
 import { UsageError } from './usage.ts';
 
-interface ExplainFlags extends ProxyFlags {
+interface ExplainFlags extends DescriptionFlags {
   manifests?: string;
-  node?: string;
+  cgroup?: string;
+  pinDir?: string;
   from?: string;
   to?: string;
   protocol: string;
   flows?: string;
   output: 'text' | 'json';
-  serviceCidr?: string;
-  nodePortRange: string;
 }
 
 export const command: CommandModule = {
@@ -27,18 +26,12 @@ export const command: CommandModule = {
 function builder(cli: Argv): Argv {
   const own = cli
     .usage(
-      '$0 explain --manifests FILE|DIR --node NAME --from ADDRESS --to ADDRESS:PORT\n\nRuns the real programs on the first packet of a connection that nobody has sent, and says step by step what becomes of it.',
+      '$0 explain [--manifests FILE|DIR --node NAME] --from ADDRESS --to ADDRESS:PORT\n\nRuns the real programs on the first packet of a connection that nobody has sent, and says step by step what becomes of it: on copies of what is loaded here, or of what it would be by manifests, on any node. Nothing that is at work is touched.',
     )
     .option('manifests', {
       type: 'string',
       requiresArg: true,
-      describe: 'YAML or JSON with Node, Services and what is behind them',
-    })
-    .option('node', {
-      type: 'string',
-      requiresArg: true,
-      defaultDescription: 'the hostname',
-      describe: 'the Node that the packet meets',
+      describe: 'YAML or JSON with Node, Services and what is behind them; without, what is loaded is asked',
     })
     .option('from', { type: 'string', requiresArg: true, describe: "the client's address" })
     .option('to', { type: 'string', requiresArg: true, describe: 'ADDRESS:PORT that it asks for' })
@@ -55,12 +48,23 @@ function builder(cli: Argv): Argv {
       default: 'text' as const,
       describe: 'json has one object, or with --flows a list',
     })
-    .option('service-cidr', { type: 'string', requiresArg: true, describe: 'A,B: as for run' })
-    .option('node-port-range', { type: 'string', requiresArg: true, default: '30000-32767', describe: 'as for run' });
-  return addRuleFlags(own)
+    .option('pin-dir', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'where things are pinned',
+      defaultDescription: 'bpfsvc in the BPF filesystem',
+    })
+    .option('cgroup', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'cgroup2 directory below which sockets are asked, in one of their own',
+      defaultDescription: 'the root of the hierarchy',
+    });
+  return addDescriptionFlags(own)
+    .example('$0 explain --from 10.244.1.9 --to 10.96.7.7:80', 'what is loaded here does with a pod of this node')
     .example(
       '$0 explain --manifests shop.yaml --node worker-1 --from 10.244.1.9 --to 10.96.7.7:80',
-      'a pod asks a Service',
+      'what a node would do',
     )
     .example('$0 explain --manifests . --node worker-1 --flows flows.json -o json', 'many questions at once');
 }
@@ -78,37 +82,35 @@ async function handle(flags: ExplainFlags): Promise<void> {
 async function explainAll(flags: ExplainFlags): Promise<void> {
   const { readQuestions } = await import('../explain/question.ts');
   const questions = readQuestions(flags);
-  if (flags.manifests === undefined) throw new UsageError('--manifests FILE|DIR is missing');
-  const { options, warnings } = settleProxy(flags);
-  for (const warning of warnings) process.stderr.write(`${warning}\n`);
-  const { parseCidrs, parseNodePorts } = await import('./run-options.ts');
-  const { defaultNodePorts } = await import('../kernel/node-ports.ts');
-  const { readManifests } = await import('../kube/manifests.ts');
-  const { parse } = await import('../kube/parse.ts');
-  const { defaultRanges } = await import('../kube/allocate.ts');
-  const { openOffline } = await import('../explain/offline.ts');
+  await using opened = await (flags.manifests === undefined ? openLoaded(flags, questions) : openDescribed(flags, questions));
   const { explain } = await import('../explain/explain.ts');
   const { answerText } = await import('../explain/text.ts');
-  const given = flags.serviceCidr === undefined ? undefined : parseCidrs(flags.serviceCidr, '--service-cidr');
-  const ranges = { serviceCidrs: given ?? defaultRanges.serviceCidrs, nodePorts: parseNodePorts(flags.nodePortRange) };
-  const snapshot = await readManifests(flags.manifests);
-  const parsed = parse(snapshot.objects, { serviceProxyName: null, ranges }, null);
-  const node = {
-    parsed,
-    node: flags.node ?? options.node ?? hostname().toLowerCase(),
-    primaryAddress: options.primaryAddress,
-    serviceCidrs: given ?? [],
-    clusterCidrs: options.detector.mode === 'ClusterCIDR' ? options.detector.cidrs : [],
-    nodePorts: options.nodePorts ?? defaultNodePorts,
-  };
-  await using offline = await openOffline(node, questions);
-  const { stage, problems } = offline;
-  for (const { object, reason } of [...snapshot.problems, ...parsed.problems, ...problems]) {
-    process.stderr.write(`${object}: ${reason}\n`);
-  }
   const answers: Answer[] = [];
-  for (const question of questions) answers.push(await explain(stage, question));
+  for (const question of questions) answers.push(await explain(opened.stage, question));
   const text = () => answers.map((answer, i) => answerText(questions[i] as Question, answer)).join('\n');
   const json = () => `${JSON.stringify(flags.flows === undefined ? answers[0] : answers, null, 2)}\n`;
   process.stdout.write(flags.output === 'json' ? json() : text());
+}
+
+type Opened = { readonly stage: Stage } & AsyncDisposable;
+
+/** What is pinned and at work. */
+async function openLoaded(flags: ExplainFlags, questions: readonly Question[]): Promise<Opened> {
+  const { requirePermission } = await import('../kernel/machine.ts');
+  const { defaultPinDir } = await import('../kernel/place.ts');
+  const { openCurrent } = await import('./current-generation.ts');
+  const { openLive } = await import('../explain/live.ts');
+  requirePermission();
+  using generation = openCurrent(flags.pinDir ?? defaultPinDir());
+  return await openLive(generation, questions, flags.cgroup);
+}
+
+/** What manifests say, on a node that may be anywhere. */
+async function openDescribed(flags: ExplainFlags, questions: readonly Question[]): Promise<Opened> {
+  const { readDescribed } = await import('./described.ts');
+  const { openOffline } = await import('../explain/offline.ts');
+  const { described, problems } = await readDescribed(flags.manifests ?? '', flags);
+  const offline = await openOffline({ ...described, cgroup: flags.cgroup }, questions);
+  for (const { object, reason } of [...problems, ...offline.problems]) process.stderr.write(`${object}: ${reason}\n`);
+  return offline;
 }

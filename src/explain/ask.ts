@@ -1,14 +1,11 @@
 import { type Tuple, tupleOf } from '../kernel/probe-packet.ts';
 import type { Outcome, RehearsedHook } from '../kernel/rehearsal.ts';
 import { backend, type Frontend, reason, type Segment, u32 } from '../layout.gen.ts';
-import { addressFromHex, addressToHex, endpointText } from '../model/address.ts';
+import { addressFromHex, endpointText } from '../model/address.ts';
 import { noSegment } from '../plan/segments.ts';
 import { type AskedRow, protocolNumbers } from './place.ts';
 import type { Question } from './question.ts';
 import type { SourceClass, Stage } from './stage.ts';
-
-/** Who was asked: a socket hook of the node, or a packet's. */
-export type Way = { readonly hook: 'connect' } | { readonly hook: RehearsedHook };
 
 /** What the programs said of one first packet, or one connect(). */
 export interface Said {
@@ -43,7 +40,8 @@ export async function ask(stage: Stage, hook: 'connect' | RehearsedHook, questio
     destinationPort: question.port,
     protocol: protocolNumbers[question.protocol],
   };
-  return hook === 'connect' ? connect(stage, question, sent) : said(hook, sent, await stage.rehearsal.run(hook, sent));
+  if (hook === 'connect') return connect(stage, question, sent);
+  return said(hook, sent, await stage.rehearsal.run(hook, sent, stage.via(hook, question.from)));
 }
 
 function connect({ sockets }: Stage, { to, port, protocol }: Question, sent: Tuple): Said {
@@ -124,9 +122,4 @@ function slotsOf({ tables }: Stage, { start, count }: Segment): { slot: number; 
     const { address, port } = backend.decode(value);
     return { slot: start + i, text: endpointText(addressFromHex(address), port) };
   });
-}
-
-/** Is this address in a table whose keys are addresses? */
-export function hasAddress(rows: ReadonlyMap<string, string>, address: string): boolean {
-  return rows.has(addressToHex(address));
 }

@@ -1,4 +1,4 @@
-import { reason, reasonName, servicePortName, u32 } from '../layout.gen.ts';
+import { reason, servicePortName, u32 } from '../layout.gen.ts';
 import { serviceName } from '../model/service.ts';
 import type { Answer, Step, Verdict } from './answer.ts';
 import { ask, type Candidates, candidatesOf, hookFor, isConnected, isReject, type Said } from './ask.ts';
@@ -65,5 +65,3 @@ function nameOf({ tables }: Stage, asked: AskedRow | null): string | null {
   const { namespace, service, port } = servicePortName.decode(value);
   return `${serviceName({ namespace, name: service })}:${port}`;
 }
-
-export { reasonName };

@@ -1,10 +1,10 @@
+import type { Detector } from '../kernel/detector.ts';
 import type { Network } from '../kernel/devices.ts';
 import { netnsCookie } from '../kernel/kernel.ts';
 import type { NodePortSelection } from '../kernel/node-ports.ts';
 import { encodeConfig, readObjects } from '../kernel/objects.ts';
 import { enterPrivateNetwork } from '../kernel/private-network.ts';
 import { Rehearsal } from '../kernel/rehearsal.ts';
-import { openRehearsedSockets } from '../kernel/rehearsed-socket.ts';
 import type { Parsed } from '../kube/parse.ts';
 import { type Address, type Cidr, cidrContains, familyOf } from '../model/address.ts';
 import type { Problem } from '../model/service.ts';
@@ -12,7 +12,7 @@ import { makeWorld, ownNode } from '../own-node.ts';
 import type { World } from '../plan/world.ts';
 import { desiredTables } from './desired.ts';
 import { type Question, QuestionError } from './question.ts';
-import type { Stage } from './stage.ts';
+import { openSockets, type Stage } from './stage.ts';
 
 /** A node that is only described. */
 export interface Described {
@@ -20,13 +20,19 @@ export interface Described {
   readonly node: string;
   /** `--service-cidr`, if a person gave it. */
   readonly serviceCidrs: readonly Cidr[];
-  readonly clusterCidrs: readonly Cidr[];
+  /** What tells pods, beside Pod objects of the node. */
+  readonly detector: Detector;
   readonly nodePorts: NodePortSelection;
+  /** `--cgroup` */
+  readonly cgroup?: string | undefined;
   /** False: the node's sockets are not asked, but the packet path for them. */
   readonly sockets?: boolean;
   /** `--bind-address`; null: what the Node says. */
   readonly primaryAddress?: Address | null;
 }
+
+/** Of a described node the kernel knows no addresses. */
+const settings = { fibSource: false, rehearses: true };
 
 /** The way out of the private network, and the node's loopback. */
 const described = { loopback: 1, wire: 2 };
@@ -50,25 +56,20 @@ export async function openOffline(
     closers.push(() => network[Symbol.dispose]());
     const world = worldOf(node, own.internalIPs, network.wire);
     const { tables, problems } = desiredTables(world);
-    const rehearsal = await Rehearsal.open(readObjects(), encodeConfig(0n, { fibSource: false }), tables);
+    const rehearsal = await Rehearsal.open(readObjects(), encodeConfig(0n, settings), tables);
     closers.push(() => rehearsal.close());
-    let sockets: Stage['sockets'] = { missing: 'nobody asked' };
     const fromNode = ({ from }: Question) => classify(node, world, from).kind === 'node';
-    if (node.sockets !== false && questions.some(fromNode)) {
-      try {
-        const opened = await openRehearsedSockets(rehearsal, encodeConfig(netnsCookie(), { fibSource: false }));
-        closers.push(async () => await opened[Symbol.asyncDispose]());
-        sockets = opened;
-      } catch (error) {
-        sockets = { missing: (error as Error).message };
-      }
-    }
+    const wanted = node.sockets !== false && questions.some(fromNode);
+    const sockets = await openSockets(rehearsal, wanted ? encodeConfig(netnsCookie(), settings) : null, node.cgroup);
     if ('missing' in sockets) rehearsal.offerLocalhost(tables);
+    else closers.push(async () => await sockets[Symbol.asyncDispose]());
     const stage: Stage = {
       tables,
       rehearsal,
       sockets,
       known: { world, parsed: node.parsed },
+      via: () => undefined,
+      remembered: () => null,
       classify: (address) => classify(node, world, address),
       isLocal: (address) => local.has(address) || isLoopback(address),
     };
@@ -104,8 +105,7 @@ function worldOf(node: Described, internalIPs: readonly Address[], wire: number)
     routes: [],
   };
   const devices = [{ ifindex: wire, name: 'wire', role: 'wire', hasLinkHeader: true, reason: 'described' }] as const;
-  const { parsed, node: name, serviceCidrs, nodePorts, primaryAddress = null } = node;
-  const detector = { mode: 'ClusterCIDR', cidrs: node.clusterCidrs } as const;
+  const { parsed, node: name, serviceCidrs, nodePorts, detector, primaryAddress = null } = node;
   const own = { name, serviceCidrs, nodePorts, detector, primaryAddress };
   return makeWorld(parsed, { ...own, network, devices, podsAtTc: true });
 }
@@ -118,6 +118,11 @@ function localAddressesOf({ parsed, node }: Described): Set<Address> {
   }
   for (const address of podsOf({ parsed, node })) local.add(address);
   return local;
+}
+
+function podCidrsOf({ detector, parsed, node }: Described): readonly Cidr[] {
+  if (detector.mode === 'NodeCIDR') return ownNode(parsed, node)?.podCidrs ?? [];
+  return detector.mode === 'ClusterCIDR' ? detector.cidrs : [];
 }
 
 function podsOf({ parsed, node }: Pick<Described, 'parsed' | 'node'>): Set<string> {
@@ -133,10 +138,10 @@ function podsOf({ parsed, node }: Pick<Described, 'parsed' | 'node'>): Set<strin
 function classify(node: Described, world: World, address: Address): ReturnType<Stage['classify']> {
   if (isLoopback(address)) return { kind: 'node', why: 'loopback' };
   if (world.node.localAddresses.has(address)) return { kind: 'node', why: `an address of Node ${node.node}` };
-  const cidr = node.clusterCidrs.find((one) => cidrContains(one, address));
-  if (cidr !== undefined) return { kind: 'pod', why: `in the cluster CIDR ${cidr.address}/${cidr.prefixLength}` };
+  const cidr = podCidrsOf(node).find((one) => cidrContains(one, address));
+  if (cidr !== undefined) return { kind: 'pod', why: `in ${cidr.address}/${cidr.prefixLength}, where pods are` };
   if (podsOf(node).has(address)) return { kind: 'pod', why: `a Pod on ${node.node} has it` };
-  return { kind: 'outside', why: 'no address of the node, no Pod of it, and in no cluster CIDR' };
+  return { kind: 'outside', why: `no address of Node ${node.node}, no Pod of it, and not where pods are` };
 }
 
 function isLoopback(address: Address): boolean {

@@ -1,5 +1,5 @@
-import type { Rehearsal } from '../kernel/rehearsal.ts';
-import type { RehearsedSockets } from '../kernel/rehearsed-socket.ts';
+import type { Rehearsal, RehearsedHook, Via } from '../kernel/rehearsal.ts';
+import { openRehearsedSockets, type RehearsedSockets } from '../kernel/rehearsed-socket.ts';
 import type { Parsed } from '../kube/parse.ts';
 import type { Address } from '../model/address.ts';
 import type { Tables } from '../plan/tables.ts';
@@ -22,6 +22,24 @@ export interface Stage {
   readonly sockets: RehearsedSockets | { readonly missing: string };
   readonly known: Known | null;
   readonly classify: (address: Address) => { readonly kind: SourceClass; readonly why: string };
+  /** The device at which a packet of this source meets the hook; undefined: it does not matter. */
+  readonly via: (hook: RehearsedHook, source: Address) => Via | undefined;
+  /** What is remembered of a client, by the service port's id: the backend that it would get again. */
+  readonly remembered: (client: Address, servicePort: number) => string | null;
   /** Does a packet to this address stay on the node? */
   readonly isLocal: (address: Address) => boolean;
+}
+
+/** `config` null: nobody is going to ask them. A machine on which that cannot be done is no error. */
+export async function openSockets(
+  rehearsal: Rehearsal,
+  config: string | null,
+  cgroup: string | undefined,
+): Promise<Stage['sockets']> {
+  if (config === null) return { missing: 'nobody asks' };
+  try {
+    return await openRehearsedSockets(rehearsal, config, cgroup);
+  } catch (error) {
+    return { missing: (error as Error).message };
+  }
 }

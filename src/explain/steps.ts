@@ -1,5 +1,5 @@
 import { frontendFlag, reason, reasonName, servicePortName, u32 } from '../layout.gen.ts';
-import { endpointText, familyOf } from '../model/address.ts';
+import { endpointText } from '../model/address.ts';
 import { placeNames } from '../model/places.ts';
 import type { Step } from './answer.ts';
 import { isConnected, type Said } from './ask.ts';
@@ -60,7 +60,7 @@ function serviceSteps(stage: Stage, journey: Journey): Step[] {
       ? `nodePort ${question.port} on the node address ${question.to}`
       : `${placeNames[place]} ${question.to}`;
   const steps: Step[] = [{ step: 'service', text: `${who} is asked by its ${by}` }];
-  steps.push({ step: 'policy', text: policyText(stage, journey) });
+  steps.push({ step: 'policy', text: policyText(journey) });
   if (row.flags & frontendFlag.source_ranges) {
     const isIn = journey.why !== reason.drop_source_range;
     steps.push({
@@ -70,10 +70,10 @@ function serviceSteps(stage: Stage, journey: Journey): Step[] {
   }
   steps.push(...endpointSteps(stage, journey));
   if (row.affinitySeconds > 0) {
-    steps.push({
-      step: 'affinity',
-      text: `ClientIP: the same client gets the same backend again for ${row.affinitySeconds} s, while that is in the set`,
-    });
+    const before = stage.remembered(question.from, row.servicePort);
+    const now = before === null ? '' : `; now that is ${before}`;
+    const text = `ClientIP: the same client gets the same backend again for ${row.affinitySeconds} s, while that is in the set${now}`;
+    steps.push({ step: 'affinity', text });
   }
   if (candidates !== null) {
     steps.push({
@@ -92,29 +92,17 @@ function nameOf({ tables }: Stage, servicePort: number): string {
   return `Service ${namespace}/${service}, port ${port === '' ? '' : `${port} `}(${number}/${label})`;
 }
 
-function policyText(stage: Stage, { asked, source, candidates }: Journey): string {
+function policyText({ asked, source, candidates }: Journey): string {
   if (asked === null) return '';
   const { place, row } = asked;
   const policy = place === 'cluster' ? 'internalTrafficPolicy' : 'externalTrafficPolicy';
-  const isLocal =
-    (row.flags & frontendFlag.local_only) !== 0 || externalLocal(stage, journey_service(stage, row.servicePort), place);
-  if (!isLocal) return `${policy} Cluster: endpoints of all nodes may answer`;
-  if (place === 'cluster') return `${policy} Local: only endpoints of this node may answer`;
-  const short = source.kind !== 'outside' && candidates?.pool !== 'local';
-  return short
-    ? `${policy} Local, but the client is ${source.kind === 'pod' ? 'a pod' : 'this node'}: endpoints of all nodes may answer`
-    : `${policy} Local: only endpoints of this node may answer`;
-}
-
-function journey_service(stage: Stage, servicePort: number): string | null {
-  const value = stage.tables.names.get(u32.encode(servicePort));
-  if (value === undefined) return null;
-  const { namespace, service } = servicePortName.decode(value);
-  return `${namespace}/${service}`;
-}
-
-function externalLocal({ known }: Stage, name: string | null, place: string): boolean {
-  return place !== 'cluster' && name !== null && known?.world.services.get(name)?.externalLocal === true;
+  if (!(row.flags & (frontendFlag.local_only | frontendFlag.local_outside))) {
+    return `${policy} Cluster: endpoints of all nodes may answer`;
+  }
+  const isShort = place !== 'cluster' && source.kind !== 'outside' && candidates?.pool !== 'local';
+  if (!isShort) return `${policy} Local: only endpoints of this node may answer`;
+  const who = source.kind === 'pod' ? 'a pod' : 'this node';
+  return `${policy} Local is for clients from outside, and this one is ${who}: endpoints of all nodes may answer`;
 }
 
 const reasons: Readonly<Record<number, string>> = {
@@ -172,5 +160,3 @@ function packetSteps({ said }: Journey): Step[] {
     },
   ];
 }
-
-export { familyOf };

@@ -35,11 +35,13 @@ export interface Settings {
   readonly fibSource: boolean;
   /** Some wire may be one of pods. */
   readonly wiresOfPods: boolean;
+  /** They serve nobody, but tell what they would do. */
+  readonly rehearses: boolean;
 }
 
 /** The read-only settings of the programs, as hex. Timeouts are the kernel's own conntrack defaults where it has one. */
 export function encodeConfig(hostNetnsCookie: bigint, settings: Partial<Settings> = {}): string {
-  const { fibSource = true, wiresOfPods = false } = settings;
+  const { fibSource = true, wiresOfPods = false, rehearses = false } = settings;
   return config.encode({
     hostNetnsCookie,
     tcpEstablishedSeconds: 86_400,
@@ -50,6 +52,7 @@ export function encodeConfig(hostNetnsCookie: bigint, settings: Partial<Settings
     takesOver: 0,
     fibSource: fibSource ? 1 : 0,
     wiresOfPods: wiresOfPods ? 1 : 0,
+    rehearses: rehearses ? 1 : 0,
   });
 }
 

@@ -22,11 +22,15 @@ const ways = {
 } as const;
 
 const LOOPBACK = 1;
+const OWN_NETNS = '/proc/thread-self/ns/net';
 
-/** A network namespace in which the calling thread is until it is disposed of. */
+/** A network namespace of the calling thread's own, which is in it until it leaves. */
 export interface PrivateNetwork extends Disposable {
   /** ifindex of the device that everything leaves by that is not local. */
   readonly wire: number;
+  /** Back to where the thread was, and in again. */
+  leave(): void;
+  enter(): void;
 }
 
 /**
@@ -35,22 +39,20 @@ export interface PrivateNetwork extends Disposable {
  * process may not have one.
  */
 export async function enterPrivateNetwork(local: Iterable<Address>): Promise<PrivateNetwork> {
-  const home = openSync('/proc/thread-self/ns/net', 'r');
-  const leave = () => {
-    setNetns(`/proc/self/fd/${home}`);
-    closeSync(home);
+  const home = openSync(OWN_NETNS, 'r');
+  let inside = home;
+  const leave = () => setNetns(`/proc/self/fd/${home}`);
+  const close = () => {
+    leave();
+    for (const fd of new Set([home, inside])) closeSync(fd);
   };
   try {
     unshareNetns();
-  } catch (error) {
-    closeSync(home);
-    throw refusal(error);
-  }
-  try {
+    inside = openSync(OWN_NETNS, 'r');
     const wire = await makeWays(local);
-    return { wire, [Symbol.dispose]: leave };
+    return { wire, leave, enter: () => setNetns(`/proc/self/fd/${inside}`), [Symbol.dispose]: close };
   } catch (error) {
-    leave();
+    close();
     throw refusal(error);
   }
 }

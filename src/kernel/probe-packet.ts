@@ -19,13 +19,14 @@ export interface Tuple {
 }
 
 /**
- * The first packet of a connection, with the link header of loopback (MACs of zeros) and right checksums: a SYN, a datagram of
- * no bytes, or an SCTP INIT.
+ * The first packet of a connection, to the device with this MAC, with right checksums: a SYN, a datagram of no bytes, or an SCTP
+ * INIT.
  */
-export function firstPacket(tuple: Tuple): Buffer {
+export function firstPacket(tuple: Tuple, mac: string): Buffer {
   const family = familyOf(tuple.source);
   const transport = transportOf(tuple);
   const ethernet = Buffer.alloc(ETHERNET);
+  ethernet.write(mac.replaceAll(':', ''), 'hex');
   ethernet.writeUInt16BE(ETHERTYPE[family], 12);
   return Buffer.concat([
     ethernet,

@@ -39,6 +39,18 @@ export interface Counted {
   readonly reason: number;
 }
 
+/** A device of the calling thread's network namespace. */
+export interface Via {
+  readonly ifindex: number;
+  /** '02:00:00:00:00:01' */
+  readonly mac: string;
+}
+
+const loopback: Via = { ifindex: 1, mac: '00:00:00:00:00:00' };
+/** struct __sk_buff */
+const SKB_BYTES = 192;
+const SKB_IFINDEX = 40;
+
 /** State maps of a moment's life. An LRU map of fewer rows would evict what a run has just put there. */
 const SMALL = 1024;
 /** A ring is whole pages. */
@@ -113,13 +125,15 @@ export class Rehearsal implements Disposable {
     });
   }
 
-  /** What becomes of the first packet of a connection, or of `packet`, at a hook. */
-  async run(at: RehearsedHook, tuple: Tuple): Promise<Outcome> {
+  /** What becomes of the first packet of a connection at a hook; `via`: the device that it comes in by, unless loopback. */
+  async run(at: RehearsedHook, tuple: Tuple, via: Via = loopback): Promise<Outcome> {
     const object = await this.load(at === 'from_pod' ? 'tc' : 'wire', [at]);
     const program = object.programs[at];
     if (program === undefined) throw new Error(`the compiled objects do not have '${at}'`);
-    const { retval, data } = program.testRun({ data: firstPacket(tuple) });
-    return { verdict: retval, packet: data, counted: this.takeCounted(), flow: this.#flowOf(at, tuple) };
+    const context = Buffer.alloc(SKB_BYTES);
+    context.writeUInt32LE(via.ifindex, SKB_IFINDEX);
+    const { retval, data } = program.testRun({ data: firstPacket(tuple, via.mac), context });
+    return { verdict: retval, packet: data, counted: this.takeCounted(), flow: this.#flowOf(at, tuple, via) };
   }
 
   /** What was counted since it was last asked. */
@@ -134,7 +148,7 @@ export class Rehearsal implements Disposable {
     }
   }
 
-  #flowOf(at: RehearsedHook, tuple: Tuple): Flow | null {
+  #flowOf(at: RehearsedHook, tuple: Tuple, { ifindex }: Via): Flow | null {
     const { sourcePort, destinationPort, protocol } = tuple;
     const key = flowKey.encode({
       source: addressToHex(tuple.source),
@@ -143,7 +157,7 @@ export class Rehearsal implements Disposable {
       destinationPort,
       protocol,
       hook: hook[at],
-      device: at === 'from_pod' ? 1 : 0,
+      device: at === 'from_pod' ? ifindex & 0xffff : 0,
     });
     const row = this.map('half_open').lookup(bytes(key));
     return row === undefined ? null : flow.decode(hexOf(row));

@@ -23,14 +23,19 @@ export interface RehearsedSockets extends AsyncDisposable {
 
 /**
  * Takes this process into a cgroup of its own, with the socket hooks attached there alone. `config` tells them which network
- * namespace is the node's. Throws if there is no cgroup2 hierarchy, or this process may not move.
+ * namespace is the node's; `parent`: where that cgroup is made, the root of the hierarchy unless given. Throws if there is no
+ * such hierarchy, or this process may not move.
  */
-export async function openRehearsedSockets(rehearsal: Rehearsal, config: string): Promise<RehearsedSockets> {
+export async function openRehearsedSockets(
+  rehearsal: Rehearsal,
+  config: string,
+  parent?: string,
+): Promise<RehearsedSockets> {
   const root = cgroupRoot(readMounts());
   if (root === undefined) throw new Error('no cgroup2 hierarchy is mounted');
   const home = join(root, ownCgroup(), 'cgroup.procs');
-  sweep(root);
-  const path = join(root, `${NAME}${process.pid}`);
+  sweep(parent ?? root);
+  const path = join(parent ?? root, `${NAME}${process.pid}`);
   mkdirSync(path);
   const links: BpfLink[] = [];
   const leave = async () => {

@@ -32,7 +32,7 @@ async function answersOf(world: WorldText): Promise<Record<string, Answer>> {
     parsed: await read(world),
     node,
     serviceCidrs: [],
-    clusterCidrs: (cidrs?.split(',') ?? []).map((text) => parseCidr(text) as Cidr),
+    detector: { mode: 'ClusterCIDR' as const, cidrs: (cidrs?.split(',') ?? []).map((text) => parseCidr(text) as Cidr) },
     nodePorts: parseNodePortAddresses(options.nodePortAddresses ?? ['primary']),
     sockets,
   };

@@ -254,7 +254,8 @@ int write_events(struct __sk_buff *skb)
 	X(udp_seconds, 0x51525354)                                                                                     \
 	X(takes_over, 0x61626364)                                                                                      \
 	X(fib_source, 0x71727374)                                                                                      \
-	X(wires_of_pods, 0x91929394)
+	X(wires_of_pods, 0x91929394)                                                                                   \
+	X(rehearses, 0xa1a2a3a4)
 const volatile struct config config = {CONFIG(SET)};
 
 SEC("tc")

@@ -183,6 +183,7 @@ const settings: Config = {
   takesOver: 0x61626364,
   fibSource: 0x71727374,
   wiresOfPods: 0x91929394,
+  rehearses: 0xa1a2a3a4,
 };
 
 const noRow = 1000;

@@ -1,0 +1,135 @@
+import { classifyDevices, type Device, type Network } from '../kernel/devices.ts';
+import type { Generation } from '../kernel/generation.ts';
+import { netnsCookie } from '../kernel/kernel.ts';
+import { localAddresses, readNetwork } from '../kernel/network.ts';
+import { encodeConfig, readObjects } from '../kernel/objects.ts';
+import { enterPrivateNetwork } from '../kernel/private-network.ts';
+import { hasFibSource } from '../kernel/probes.ts';
+import { Rehearsal, type Via } from '../kernel/rehearsal.ts';
+import { routeTo } from '../kernel/route.ts';
+import { readRow, readSettledTables } from '../kernel/tables.ts';
+import { affinity, affinityKey, cidrKey, sourceClass, switches, u32, wire, wireFlag } from '../layout.gen.ts';
+import {
+  type Address,
+  addressFromHex,
+  addressToHex,
+  cidrContains,
+  endpointText,
+  familyOf,
+  noAddressHex,
+} from '../model/address.ts';
+import type { Rows, Tables } from '../plan/tables.ts';
+import type { Question } from './question.ts';
+import { openSockets, type Stage } from './stage.ts';
+
+/** A stage with copies of what is loaded, in the network as it is. What is loaded is read, and nothing else. */
+export async function openLive(
+  generation: Generation,
+  questions: readonly Question[],
+  cgroup: string | undefined,
+): Promise<{ stage: Stage } & AsyncDisposable> {
+  const tables = await readSettledTables(generation.tables);
+  const network = await readNetwork();
+  const overrides = new Map();
+  const devices = classifyDevices(network, { nodeAddresses: nodeAddresses(tables), overrides });
+  const settings = { fibSource: hasFibSource(), wiresOfPods: hasWiresOfPods(tables.wires), rehearses: true };
+  const rehearsal = await Rehearsal.open(readObjects(), encodeConfig(0n, settings), tables);
+  const classify = (address: Address) => classOf(address, network, devices, tables);
+  const wanted = questions.some(({ from }) => classify(from).kind === 'node');
+  const inner = wanted ? await enterPrivateNetwork([]) : null;
+  try {
+    const sockets = await openSockets(rehearsal, inner && encodeConfig(netnsCookie(), settings), cgroup);
+    inner?.leave();
+    if ('missing' in sockets) rehearsal.offerLocalhost(tables);
+    const own = localAddresses(network);
+    const stage: Stage = {
+      tables,
+      rehearsal,
+      sockets: inner === null || 'missing' in sockets ? sockets : connectingIn(inner, sockets),
+      known: null,
+      classify,
+      via: (hook, source) => viaOf(hook === 'from_pod' ? 'pod' : 'wire', source, network, devices),
+      remembered: (client, servicePort) => rememberedOf(generation, client, servicePort),
+      isLocal: (address) => own.has(address) || deviceTo(address, network, devices)?.role === 'pod',
+    };
+    const close = async () => {
+      if (!('missing' in sockets)) await sockets[Symbol.asyncDispose]();
+      inner?.[Symbol.dispose]();
+      rehearsal.close();
+    };
+    return { stage, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    inner?.[Symbol.dispose]();
+    rehearsal.close();
+    throw error;
+  }
+}
+
+/** What a socket asks for must reach nobody. */
+function connectingIn(
+  inner: { enter(): void; leave(): void },
+  sockets: Exclude<Stage['sockets'], { missing: string }>,
+): typeof sockets {
+  return {
+    ...sockets,
+    connect(protocol, address, port) {
+      inner.enter();
+      try {
+        return sockets.connect(protocol, address, port);
+      } finally {
+        inner.leave();
+      }
+    },
+  };
+}
+
+/** As the programs have them: the primary one of each family. */
+function nodeAddresses({ switches: rows }: Tables): Address[] {
+  const row = rows.get(u32.encode(0));
+  if (row === undefined) return [];
+  const { nodeIpv4, nodeIpv6 } = switches.decode(row);
+  return [nodeIpv4, nodeIpv6].filter((hex) => hex !== noAddressHex).map(addressFromHex);
+}
+
+function hasWiresOfPods(wires: Rows): boolean {
+  return [...wires.values()].some((row) => (wire.decode(row).flags & wireFlag.pods) !== 0);
+}
+
+function classOf(
+  address: Address,
+  network: Network,
+  devices: readonly Device[],
+  tables: Tables,
+): ReturnType<Stage['classify']> {
+  if (localAddresses(network).has(address)) return { kind: 'node', why: 'a device of this node has that address' };
+  const device = deviceTo(address, network, devices);
+  if (device?.role === 'pod') return { kind: 'pod', why: `the route to it is by ${device.name}, a pod's` };
+  for (const [key, value] of tables.source_classes) {
+    const { prefixLength, address: hex } = cidrKey.decode(key);
+    const network = addressFromHex(hex);
+    const cidr = { address: network, prefixLength: familyOf(network) === 4 ? prefixLength - 96 : prefixLength };
+    if (u32.decode(value) === sourceClass.outside || !cidrContains(cidr, address)) continue;
+    return { kind: 'pod', why: `in ${cidr.address}/${cidr.prefixLength}, where pods are` };
+  }
+  return { kind: 'outside', why: `no address of this node, and the route to it is by ${device?.name ?? 'no device'}` };
+}
+
+function deviceTo(address: Address, network: Network, devices: readonly Device[]): Device | undefined {
+  const route = routeTo(network.routes, address);
+  return devices.find(({ ifindex }) => ifindex === route?.ifindex);
+}
+
+/** A wire without a link header cannot be rehearsed: loopback stands for it. */
+function viaOf(role: 'pod' | 'wire', source: Address, network: Network, devices: readonly Device[]): Via | undefined {
+  const told = deviceTo(source, network, devices);
+  const device = told?.role === role ? told : devices.find((one) => one.role === role && one.hasLinkHeader);
+  const link = network.links.find(({ ifindex }) => ifindex === device?.ifindex);
+  return device?.hasLinkHeader && link !== undefined ? { ifindex: link.ifindex, mac: link.address } : undefined;
+}
+
+function rememberedOf({ state }: Generation, client: Address, servicePort: number): string | null {
+  const row = readRow(state.affinity, affinityKey.encode({ client: addressToHex(client), servicePort }));
+  if (row === undefined) return null;
+  const { backend, backendPort } = affinity.decode(row);
+  return endpointText(addressFromHex(backend), backendPort);
+}
