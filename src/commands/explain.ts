@@ -82,7 +82,9 @@ async function handle(flags: ExplainFlags): Promise<void> {
 async function explainAll(flags: ExplainFlags): Promise<void> {
   const { readQuestions } = await import('../explain/question.ts');
   const questions = readQuestions(flags);
-  await using opened = await (flags.manifests === undefined ? openLoaded(flags, questions) : openDescribed(flags, questions));
+  await using opened = await (flags.manifests === undefined
+    ? openLoaded(flags, questions)
+    : openDescribed(flags, questions));
   const { explain } = await import('../explain/explain.ts');
   const { answerText } = await import('../explain/text.ts');
   const answers: Answer[] = [];
