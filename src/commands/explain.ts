@@ -103,8 +103,7 @@ async function openLoaded(flags: ExplainFlags, questions: readonly Question[]): 
   const { openCurrent } = await import('./current-generation.ts');
   const { openLive } = await import('../explain/live.ts');
   requirePermission();
-  using generation = openCurrent(flags.pinDir ?? defaultPinDir());
-  return await openLive(generation, questions, flags.cgroup);
+  return await openLive(openCurrent(flags.pinDir ?? defaultPinDir()), questions, flags.cgroup);
 }
 
 /** What manifests say, on a node that may be anywhere. */

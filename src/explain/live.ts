@@ -22,7 +22,7 @@ import type { Rows, Tables } from '../plan/tables.ts';
 import type { Question } from './question.ts';
 import { openSockets, type Stage } from './stage.ts';
 
-/** A stage with copies of what is loaded, in the network as it is. What is loaded is read, and nothing else. */
+/** A stage with copies of what is loaded, in the network as it is. What is loaded is read, and nothing else; it is closed at the end. */
 export async function openLive(
   generation: Generation,
   questions: readonly Question[],
@@ -56,11 +56,13 @@ export async function openLive(
       if (!('missing' in sockets)) await sockets[Symbol.asyncDispose]();
       inner?.[Symbol.dispose]();
       rehearsal.close();
+      generation[Symbol.dispose]();
     };
     return { stage, [Symbol.asyncDispose]: close };
   } catch (error) {
     inner?.[Symbol.dispose]();
     rehearsal.close();
+    generation[Symbol.dispose]();
     throw error;
   }
 }
