@@ -7,6 +7,11 @@ export async function inject(lab: Lab, place: Place, device: string, frames: rea
   await lab.exec(place, [buildTool('inject'), device], { input });
 }
 
+/** Sends a frame, TCP over IPv4 without options, `count` times, each from another port and the last bytes of another address. */
+export async function injectFlood(lab: Lab, place: Place, device: string, frame: Buffer, count: number): Promise<void> {
+  await lab.exec(place, [buildTool('inject'), device, String(count)], { input: `${frame.toString('hex')}\n` });
+}
+
 /** The MAC address of a device. */
 export async function macOf(lab: Lab, place: Place, device: string): Promise<string> {
   const [link] = JSON.parse(await lab.exec(place, ['ip', '-j', 'link', 'show', device])) as [{ address: string }];
