@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
+import about from '../package.json' with { type: 'json' };
 
 /** This release's number. */
 export function ownVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
+  return about.version;
 }

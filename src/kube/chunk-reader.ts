@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { extname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { type ResourceLimits, Worker } from 'node:worker_threads';
 import { type ChunkContent, readChunk } from './chunk.ts';
@@ -12,6 +13,9 @@ export interface ChunkReader extends AsyncDisposable {
 /** So many characters are read here, leaving turns in between: a thread takes as long to begin. */
 const readHere = 256 * 1024;
 /** So many go to the thread at one time, or one text: what comes back has to be taken over in one turn. */
+/** Beside this file, be it a source or compiled. */
+const workerFile = new URL(`./chunk-worker${extname(import.meta.url)}`, import.meta.url);
+
 const batchSize = 256 * 1024;
 
 /**
@@ -24,7 +28,7 @@ export function chunkReader(limits: ResourceLimits = { maxYoungGenerationSizeMb:
   let left = readHere;
 
   async function readInThread(texts: readonly string[]): Promise<ChunkContent[]> {
-    worker ??= new Worker(new URL('./chunk-worker.ts', import.meta.url), { resourceLimits: limits });
+    worker ??= new Worker(workerFile, { resourceLimits: limits });
     worker.postMessage(texts);
     try {
       const [results] = (await once(worker, 'message')) as [readonly string[]];

@@ -33,7 +33,7 @@ test('a million SYNs from as many sources end none of 1,000 busy and of 1,000 id
   await using visitor = startClient(lab, lab.outside);
   await using inside = startClient(lab, pod);
 
-  const idle: { connection: Connection; name: string; since: number }[] = [];
+  const idle: { connection: Connection; name: 'near' | 'far' }[] = [];
   const began = Date.now();
   for (const name of ['near', 'far'] as const) {
     for (let i = 0; i < 500; i++) {
@@ -67,7 +67,7 @@ test('a million SYNs from as many sources end none of 1,000 busy and of 1,000 id
 
   await new Promise((resolve) => setTimeout(resolve, Math.max(0, began + idleFor - Date.now())));
   for (const { connection, name } of idle) {
-    t.is((await connection.ask()).backend, backends[name as keyof typeof backends].name);
+    t.is((await connection.ask()).backend, backends[name].name);
   }
   t.log(`${JSON.stringify(events)}; ${Math.round((Date.now() - began) / 1000)} s`);
 });
