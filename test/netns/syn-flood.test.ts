@@ -42,7 +42,6 @@ test('a million SYNs from as many sources end none of 1,000 busy and of 1,000 id
       idle.push({
         connection: await client.open({ protocol: 'tcp', address, port, timeout: 20_000 }),
         name,
-        since: Date.now(),
       });
     }
   }
