@@ -3,6 +3,7 @@ import { odd } from './odd.ts';
 import { outside } from './outside.ts';
 import { policies } from './policies.ts';
 import { programs } from './programs.ts';
+import { servers } from './servers.ts';
 import { sockets } from './sockets.ts';
 import { stages } from './stages.ts';
 import { telling } from './telling.ts';
@@ -19,4 +20,5 @@ export const mutants: readonly Mutant[] = [
   ...odd,
   ...telling,
   ...sockets,
+  ...servers,
 ];
