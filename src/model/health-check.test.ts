@@ -49,6 +49,7 @@ for (const [name, service, endpoints, expected] of [
   ['internal Local, one here', { ...web, internalLocal: true }, behind(endpoint('10.0.0.1', here)), []],
   ['internal Local, nobody anywhere', { ...web, internalLocal: true }, behind(), []],
   ['external Local, nothing outside', { ...web, externalLocal: true }, away, []],
+  ['both Local, nothing outside', { ...web, internalLocal: true, externalLocal: true }, away, ['internal 4']],
   ['external Local of an externalIP', { ...exposed, externalLocal: true }, away, ['external 4']],
   [
     'both, of both families',
