@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type RefusedBind, watchBinds } from './bind-watch.ts';
+import { driftOf } from './drift.ts';
 import { apply, type Failed, type Write, writeTo } from './kernel/apply.ts';
 import type { Attached } from './kernel/attached.ts';
 import { forgetCounters, keepCounters } from './kernel/counters.ts';
@@ -204,7 +205,7 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
     },
     drift(world, options) {
       const { generation } = datapath;
-      return held && generation ? makePlan(udp.withRemovals(world), held, 'all', generation.sizes, options).steps : [];
+      return held && generation ? driftOf(udp.withRemovals(world), held, generation.sizes, options) : [];
     },
     get isDue() {
       return udp.isDue;

@@ -8,6 +8,8 @@ const words: Record<string, { describe: string; load: () => Promise<{ command: C
   run: { describe: "keep this node's kernel what the manifests say", load: () => import('./commands/run.ts') },
   dump: { describe: 'what the kernel holds, with or without an agent', load: () => import('./commands/dump.ts') },
   explain: { describe: 'where a packet would go, and why', load: () => import('./commands/explain.ts') },
+  diff: { describe: 'what the agent would change', load: () => import('./commands/diff.ts') },
+  verify: { describe: 'is every row in the kernel as it should be', load: () => import('./commands/verify.ts') },
   trace: {
     describe: 'flows made, ended, refused and dropped, as they happen',
     load: () => import('./commands/trace.ts'),

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { RefusedBind } from './bind-watch.ts';
 import { counted } from './count.ts';
+import { rowText } from './drift.ts';
 import type { Pass } from './keeper.ts';
 import type { Attached } from './kernel/attached.ts';
 import type { Device } from './kernel/devices.ts';
@@ -57,7 +58,7 @@ export function makeReport(log: Logger): Report {
       }
     },
     drift(steps) {
-      const keys = steps.slice(0, 10).map(({ op, table, key }) => `${op} ${table} ${key}`);
+      const keys = steps.slice(0, 10).map((step) => `${step.op} ${step.table} ${rowText(step)}`);
       if (steps.length === 0) log.debug('audit: every row is as it should be');
       else log.warn({ keys }, `audit: ${counted(steps.length, 'row')} not as it should be: repairing`);
     },

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import type { Described } from '../explain/offline.ts';
+import type { Described } from '../described-node.ts';
 import { defaultNodePorts } from '../kernel/node-ports.ts';
 import { defaultRanges } from '../kube/allocate.ts';
 import { readManifests } from '../kube/manifests.ts';

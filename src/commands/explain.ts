@@ -74,7 +74,7 @@ async function handle(flags: ExplainFlags): Promise<void> {
     await explainAll(flags);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    const isInput = error.name === 'QuestionError' || error.name === 'ManifestError';
+    const isInput = ['QuestionError', 'ManifestError', 'UnknownNodeError'].includes(error.name);
     throw isInput ? new UsageError(error.message) : error;
   }
 }
@@ -111,7 +111,7 @@ async function openDescribed(flags: ExplainFlags, questions: readonly Question[]
   const { readDescribed } = await import('./described.ts');
   const { openOffline } = await import('../explain/offline.ts');
   const { described, problems } = await readDescribed(flags.manifests ?? '', flags);
-  const offline = await openOffline({ ...described, cgroup: flags.cgroup }, questions);
+  const offline = await openOffline(described, questions, { cgroup: flags.cgroup });
   for (const { object, reason } of [...problems, ...offline.problems]) process.stderr.write(`${object}: ${reason}\n`);
   return offline;
 }

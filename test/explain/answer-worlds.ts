@@ -34,11 +34,11 @@ async function answersOf(world: WorldText): Promise<Record<string, Answer>> {
     serviceCidrs: [],
     detector: { mode: 'ClusterCIDR' as const, cidrs: (cidrs?.split(',') ?? []).map((text) => parseCidr(text) as Cidr) },
     nodePorts: parseNodePortAddresses(options.nodePortAddresses ?? ['primary']),
-    sockets,
   };
   await using offline = await openOffline(
     described,
     questions.map(([, question]) => question),
+    { sockets },
   );
   const answers: Record<string, Answer> = {};
   for (const [flow, question] of questions) answers[flow] = await explain(offline.stage, question);
