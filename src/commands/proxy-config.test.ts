@@ -1,4 +1,5 @@
 import test from 'ava';
+import fc from 'fast-check';
 import { readConfiguration } from './proxy-config.ts';
 import { ignored } from './proxy-ignored.ts';
 import { type ProxyOptions, type Said, settle } from './proxy-options.ts';
@@ -223,4 +224,28 @@ test('every field is taken or explained', (t) => {
   ];
   const explained = [...ignored.keys()].filter((name) => !name.startsWith('--'));
   t.deepEqual(fieldPaths().sort(), [...takenFields, ...explained].sort());
+});
+
+test('readConfiguration() of anything is an answer or a UsageError', (t) => {
+  const path = fc.constantFrom(...fieldPaths().map((field) => field.split('.')));
+  const value = fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.constantFrom('0s', '30s', '::1', '10.0.0.0/8', '0.0.0.0:1'));
+  fc.assert(
+    fc.property(fc.array(fc.tuple(path, value), { maxLength: 8 }), (fields) => {
+      const document: Record<string, unknown> = {
+        apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
+        kind: 'KubeProxyConfiguration',
+      };
+      for (const [[first = '', ...rest], given] of fields) {
+        document[first] = rest.reduceRight<unknown>((inner, name) => ({ [name]: inner }), given);
+      }
+      try {
+        const { options, warnings } = settle({}, readConfiguration(JSON.stringify(document), 'kp.json').said);
+        return warnings.every((warning) => warning.includes('kp.json')) && options.metricsAddress !== null;
+      } catch (error) {
+        return error instanceof UsageError && !error.message.includes('undefined');
+      }
+    }),
+  );
+  t.throws(() => readConfiguration('&a [*a]', 'kp.yaml'), { instanceOf: UsageError });
+  t.throws(() => readConfiguration('%x', 'kp.yaml'), { instanceOf: UsageError });
 });
