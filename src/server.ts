@@ -20,14 +20,20 @@ export interface ListenOptions extends ServerAddress {
 /** How soon an address that is taken is tried again: whoever holds it may be about to leave. */
 export const RETRY_MS = 10_000;
 
+/** Others are cut off at once: whoever may reach the port must not be able to take all file descriptors of the agent. */
+const MAX_CONNECTIONS = 256;
+
 /** Serves until it is closed, and cuts off whoever is connected then. Whoever asks holds up nothing but itself. */
 export function listen(options: ListenOptions): { close(): void } {
   const { host, port, answer, isOneFamily = false, onListening, onFailure, retryMs = RETRY_MS } = options;
-  const server = createServer({ requestTimeout: 10_000 }, answer);
+  const server = createServer({ requestTimeout: 10_000, connectionsCheckingInterval: 10_000 }, answer);
+  server.maxConnections = MAX_CONNECTIONS;
   const isBoth = !isOneFamily && (host === '0.0.0.0' || host === '::');
   const place = isBoth ? { port } : { port, host, ipv6Only: isOneFamily };
   let timer: NodeJS.Timeout | undefined;
   server.on('error', (error) => {
+    // not of listening: a client could not be taken, for want of file descriptors
+    if (server.listening) return;
     timer = setTimeout(() => server.listen(place), retryMs);
     onFailure(error);
   });

@@ -1,7 +1,9 @@
 /** The node's servers as load balancers and probes find them: the whole agent, asked over HTTP. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { readdirSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import test from 'ava';
 import { runAgentIn, writeManifest } from '../test/agent.ts';
 import { ask, balanced, makeServerBox, nodeN1, settles, start, type Wanted } from '../test/servers.ts';
@@ -159,3 +161,34 @@ test.serial('/healthz: 503 while a family’s change is not in the kernel for a 
 function isIPv6(key: string): boolean {
   return !frontendKey.decode(key).address.startsWith('00000000000000000000ffff');
 }
+
+test.serial('a crowd of silent clients takes neither the agent nor its file descriptors', async (t) => {
+  const agent = await start(box, t, 'crowd', [nodeN1(), ...balanced({ here: ['10.1.0.1'] })]);
+  const url = 'http://127.0.0.1:10256/livez';
+  t.is((await settles(() => ask(url))).status, 200);
+  const descriptors = () => readdirSync(`/proc/${agent.pid}/fd`).length;
+  const before = descriptors();
+  const crowd = async (size: number) => {
+    const sockets = Array.from({ length: size }, () =>
+      connect(10_256, '127.0.0.1')
+        .on('error', () => {})
+        .resume(),
+    );
+    await Promise.all(sockets.map((socket) => Promise.race([once(socket, 'connect'), once(socket, 'close')])));
+    return sockets;
+  };
+  const many = await crowd(400);
+  await settles(() => assert.ok(many.filter((socket) => socket.closed || socket.readableEnded).length >= 400 - 256));
+  t.true(descriptors() <= before + 256);
+  for (const socket of many) socket.destroy();
+  await settles(async () => assert.equal((await ask(url)).status, 200));
+
+  await settles(() => assert.ok(descriptors() < before + 10));
+  execFileSync('prlimit', ['--pid', String(agent.pid), `--nofile=${descriptors() + 3}:`]);
+  const few = await crowd(20);
+  writeManifest(box, 'crowd.json', [nodeN1(), ...balanced({ here: [] })]);
+  for (const socket of few) socket.destroy();
+  execFileSync('prlimit', ['--pid', String(agent.pid), '--nofile=4096:']);
+  await settles(async () => assert.equal((await ask('http://127.0.0.1:30100/')).status, 503));
+  t.is(agent.exitCode, null);
+});

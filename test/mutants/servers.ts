@@ -50,6 +50,7 @@ export const servers: readonly Mutant[] = [
     ['IPv6 takes IPv4’s port', 'isOneFamily: true,', 'isOneFamily: false,'],
   ]),
   ...faults('src/server.ts', whole, [
+    ['a crowd takes all file descriptors', 'server.maxConnections = MAX_CONNECTIONS;', ''],
     ['a wildcard serves one family', "(host === '0.0.0.0' || host === '::')", "(host === '::')"],
   ]),
   ...faults('src/agent.ts', whole, [
