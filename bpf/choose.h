@@ -218,7 +218,7 @@ __noinline int is_stale(const struct packet *packet, const struct flow *flow, __
 {
 	if (!packet || !flow || flow->flags & FLOW_REPLY)
 		return false;
-	if (!is_tcp(packet))
+	if (!is_connection(packet))
 		return is_removed(flow->service_port, &flow->destination, flow->destination_port) ||
 		       (age && has_new_owner(packet, flow));
 	if (flow->state & (FLOW_CLIENT_FIN | FLOW_BACKEND_FIN | FLOW_RESET))
@@ -228,15 +228,15 @@ __noinline int is_stale(const struct packet *packet, const struct flow *flow, __
 
 PURE bool may_be_stale(const struct packet *packet, __u32 age)
 {
-	if (is_tcp(packet))
-		return is_tcp_start(packet);
+	if (is_connection(packet))
+		return is_start(packet);
 	return packet->piece != LATER_PIECE && (age || has_removed_backends());
 }
 
 /* A connection whose beginning was not ours is not ours: kube-proxy's live on in conntrack. */
 PURE bool may_begin(const struct packet *packet)
 {
-	return is_tcp(packet) ? is_tcp_start(packet) : packet->piece != LATER_PIECE;
+	return is_connection(packet) ? is_start(packet) : packet->piece != LATER_PIECE;
 }
 
 /*

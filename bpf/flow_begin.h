@@ -67,6 +67,8 @@ struct port_search {
 /* One turn of bpf_loop(): the verifier looks at it once, and not at each attempt. */
 static long try_port(__u64 attempt, struct port_search *search)
 {
+	if (attempt && search->key->protocol == IPPROTO_SCTP)
+		return 1; /* its port cannot be rewritten */
 	if (attempt)
 		search->flow->source_port = other_source_port();
 	search->found = flow_reserve(search->key, search->flow, &search->reply);

@@ -135,6 +135,9 @@ PURE long rewrite(struct __sk_buff *skb, const struct packet *packet, const stru
 			return rewrite_addresses(skb, packet, &to->source, &to->destination);
 		use(fragment_remember(packet));
 	}
+	/* the checksum of SCTP covers its ports and not the addresses, and there is no help to compute it */
+	if (is_sctp(packet))
+		return from == into ? rewrite_addresses(skb, packet, &to->source, &to->destination) : -1;
 	error = packet->ipv6 ? rewrite_ipv6(skb, packet, to, flags) : rewrite_ipv4(skb, packet, to, flags);
 	if (from != into)
 		error |= bpf_l4_csum_replace(skb, checksum_offset(packet), from, into, flags | sizeof(into));

@@ -113,7 +113,7 @@ __noinline int parse_odd(struct __sk_buff *skb, struct packet *packet)
 		return ODD_ALONE;
 	if (packet->tuple.protocol == (packet->ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
 		return is_icmp_error(skb, packet) ? ODD_ERROR : ODD_ALONE;
-	if (packet->tuple.protocol != IPPROTO_TCP && packet->tuple.protocol != IPPROTO_UDP)
+	if (packet->tuple.protocol != IPPROTO_TCP && packet->tuple.protocol != IPPROTO_UDP && !is_sctp(packet))
 		return ODD_ALONE;
 	if (packet->piece == LATER_PIECE)
 		return fragment_find(packet) ? ODD_TUPLE : ODD_UNKNOWN_PIECE;
@@ -121,6 +121,11 @@ __noinline int parse_odd(struct __sk_buff *skb, struct packet *packet)
 		return ODD_ALONE;
 	packet->tuple.source_port = ports.source;
 	packet->tuple.destination_port = ports.destination;
+	if (is_sctp(packet)) { /* only an INIT has no verification tag yet */
+		if (bpf_skb_load_bytes(skb, packet->l4 + sizeof(ports), &ports, sizeof(ports)))
+			return ODD_ALONE;
+		packet->tcp_flags = ports.source || ports.destination ? 0 : TCP_FLAG_SYN_BIT;
+	}
 	if (is_tcp(packet)) /* and a header that is cut off is nobody's */
 		return bpf_skb_load_bytes(skb, packet->l4 + 13, &packet->tcp_flags, 1) ? ODD_ALONE : ODD_TUPLE;
 	return ODD_TUPLE;

@@ -28,7 +28,7 @@ struct packet {
 	__u32 l4;
 	__be32 id; /* of what came in pieces */
 	__u8 ipv6;
-	__u8 tcp_flags; /* byte 13 of the TCP header; 0 for UDP */
+	__u8 tcp_flags; /* byte 13 of the TCP header; 0 for UDP; of an SCTP INIT those of a SYN */
 	__u8 piece;	/* enum piece */
 	__u8 of_pods;	/* 1: it came in by a wire that has WIRE_PODS */
 };
@@ -190,8 +190,19 @@ PURE bool is_tcp(const struct packet *packet)
 	return packet->tuple.protocol == IPPROTO_TCP;
 }
 
-/* The first packet of a connection: SYN alone. */
-PURE bool is_tcp_start(const struct packet *packet)
+PURE bool is_sctp(const struct packet *packet)
+{
+	return packet->tuple.protocol == IPPROTO_SCTP;
+}
+
+/* Has it a beginning that a packet shows? */
+PURE bool is_connection(const struct packet *packet)
+{
+	return packet->tuple.protocol != IPPROTO_UDP;
+}
+
+/* The first packet of a connection: SYN alone, or INIT. */
+PURE bool is_start(const struct packet *packet)
 {
 	__u8 bits = TCP_FLAG_SYN_BIT | TCP_FLAG_ACK_BIT | TCP_FLAG_RST_BIT | TCP_FLAG_FIN_BIT;
 

@@ -34,6 +34,8 @@ PURE __u32 segment_length(struct __sk_buff *skb, const struct packet *packet)
 {
 	__u8 header = sizeof(struct udphdr);
 
+	if (is_sctp(packet) && skb->gso_size)
+		return 0; /* packets in one: each fits, for its sender knows how wide the way is */
 	if (!skb->gso_size)
 		return ip_length(skb, packet);
 	if (is_tcp(packet)) {
@@ -134,6 +136,8 @@ __noinline int socket_has(struct __sk_buff *skb, const struct flow_key *reply)
 		tuple.ipv6.sport = reply->source_port;
 		tuple.ipv6.dport = reply->destination_port;
 	}
+	if (reply->protocol == IPPROTO_SCTP) /* no help to look for one */
+		return false;
 	if (reply->protocol == IPPROTO_TCP)
 		sk = bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	else
@@ -164,6 +168,8 @@ static long try_masquerade_port(__u64 attempt, struct masquerade_search *search)
 {
 	struct flow *flow = search->ports.flow;
 
+	if (attempt && search->ports.key->protocol == IPPROTO_SCTP)
+		return 1; /* its port cannot be rewritten */
 	if (attempt)
 		flow->source_port = bpf_htons(1024 + bpf_get_prandom_u32() % (65536 - 1024));
 	twin_key(search->ports.key, flow, &search->ports.reply);

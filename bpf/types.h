@@ -24,7 +24,7 @@ struct address {
 struct frontend_key {
 	struct address address;
 	__be16 port;   /* 0 with protocol 0: the row that says "this address is a Service" */
-	__u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP */
+	__u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
 	__u8 zero;
 };
 

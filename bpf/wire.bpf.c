@@ -276,8 +276,8 @@ PURE int to_wire_at(struct __sk_buff *skb, __u32 l3)
 	if (!goes_on(&packet, &flow, found, age, &again)) {
 		if (again)
 			use(flow_forget(&packet.tuple, &flow));
-		found =
-		    is_tcp_start(&packet) && is_sockets(skb, &packet) ? begin_direct(&packet, &flow) : TC_ACT_UNSPEC;
+		found = is_tcp(&packet) && is_start(&packet) && is_sockets(skb, &packet) ? begin_direct(&packet, &flow)
+											 : TC_ACT_UNSPEC;
 		if (found != GOES_ON)
 			return found == TC_ACT_UNSPEC ? guard(skb, &packet) : found;
 	}

@@ -55,7 +55,6 @@ function snapshotOf(ready: boolean | null): ManifestSnapshot {
   const ports = [
     { name: 'http', port: 80 },
     { name: 'admin', port: 81 },
-    { name: 'sig', port: 82, protocol: 'SCTP' },
   ];
   const slice = {
     apiVersion: 'discovery.k8s.io/v1',

@@ -9,7 +9,7 @@ import { makeSandbox } from '../../test/sandbox.ts';
 import type { Change } from '../difference.ts';
 import type { Deviation } from '../drift.ts';
 import { readRows } from '../kernel/tables.ts';
-import { frontendKey, u32 } from '../layout.gen.ts';
+import { frontendKey, servicePortName, u32 } from '../layout.gen.ts';
 import { addressToHex } from '../model/address.ts';
 
 const test = anyTest.serial;
@@ -70,7 +70,7 @@ test('verify finds a byte that somebody changed, in every table, and the agent m
     slot.writeUInt8(slot.readUInt8(15) ^ 1, 15);
     backends.update(bytes(u32.encode(0)), slot);
     const [[id = '', name = ''] = []] = await readRows(names);
-    names.update(bytes(id), bytes(`78${name.slice(2)}`));
+    names.update(bytes(id), bytes(servicePortName.encode({ ...servicePortName.decode(name), number: 9 })));
     addresses.delete(bytes(addressToHex('192.0.2.1')));
     cidrs.update(bytes(`60000000${addressToHex('10.0.0.0')}`), bytes(u32.encode(1)));
   }

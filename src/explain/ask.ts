@@ -25,10 +25,15 @@ const firstSourcePort = 40_000;
 const sourcePorts = 20_000;
 let nextPort = 0;
 
-/** The hook that meets a source of this class first. A socket hook knows neither SCTP nor a machine without cgroups. */
+/**
+ * The hook that meets a source of this class first. Of the node's own SCTP that is the way out: no socket hook knows it. Where
+ * sockets cannot be asked, a pod's packet stands for them.
+ */
 export function hookFor(stage: Stage, kind: SourceClass, { protocol }: Question): 'connect' | RehearsedHook {
   if (kind === 'outside') return 'from_wire';
-  return kind === 'node' && protocol !== 'sctp' && !('missing' in stage.sockets) ? 'connect' : 'from_pod';
+  if (kind === 'pod') return 'from_pod';
+  if (protocol === 'sctp') return 'to_wire';
+  return 'missing' in stage.sockets ? 'from_pod' : 'connect';
 }
 
 /** Puts the question to a hook. Every time it is another connection. */

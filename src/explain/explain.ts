@@ -41,7 +41,7 @@ async function travel(stage: Stage, question: Question): Promise<Journey> {
   const source = stage.classify(question.from);
   const hook = hookFor(stage, source.kind, question);
   const first = await ask(stage, hook, question);
-  const leaves = first.reason === null && !stage.isLocal(question.to);
+  const leaves = first.reason === null && hook !== 'to_wire' && !stage.isLocal(question.to);
   const said = leaves ? [first, await ask(stage, 'to_wire', question)] : [first];
   const last = said.at(-1) ?? first;
   const asked = askedRow(stage.tables, question);

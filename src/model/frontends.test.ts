@@ -65,16 +65,24 @@ const cases: readonly Case[] = [
     ],
   },
   {
-    name: 'serves TCP and UDP and reports SCTP',
-    service: { ports: [{ ...http, name: 'sig', protocol: 'SCTP', number: 3868 }, http] },
-    frontends: ['10.96.0.1 80/TCP any [] local [-]', '10.96.0.1 as http'],
-    problems: ['port sig (3868/SCTP) is not served: SCTP is not supported yet'],
+    name: 'serves SCTP where the endpoints have the number that clients ask for',
+    service: { ports: [{ ...http, name: 'sig', protocol: 'SCTP', number: 8080, nodePort: 30080 }, http] },
+    endpoints: new Map([['sig/SCTP', [endpoint('10.0.0.1')]]]),
+    frontends: [
+      '10.96.0.1 8080/SCTP any [10.0.0.1 8080] local [-] hasEndpoint',
+      '10.96.0.1 80/TCP any [] local [-]',
+      '10.96.0.1 as sig',
+    ],
+    problems: ['nodePort 30080/SCTP is not served: SCTP keeps its port number, and endpoint 10.0.0.1:8080 has another'],
   },
   {
     name: 'keeps the address of a Service of which no port can be served: nothing of it may leak',
     service: { ports: [{ ...http, protocol: 'SCTP' }] },
+    endpoints: new Map([['http/SCTP', [endpoint('10.0.0.1'), endpoint('fd00::1')]]]),
     frontends: ['10.96.0.1 as http'],
-    problems: ['port http (80/SCTP) is not served: SCTP is not supported yet'],
+    problems: [
+      'port http (80/SCTP) of clusterIP 10.96.0.1 is not served: SCTP keeps its port number, and endpoint 10.0.0.1:8080 has another',
+    ],
   },
   {
     name: 'leaves a clusterIP alone that a device of the node has, and serves the other',

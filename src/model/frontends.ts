@@ -1,4 +1,4 @@
-import { type Address, type Cidr, familyOf } from './address.ts';
+import { type Address, type Cidr, endpointText, familyOf } from './address.ts';
 import { type Claims, claimKey, ownerOf } from './claims.ts';
 import { type Candidates, distinctEndpoints, type Policy, whoMayAnswer } from './endpoints.ts';
 import { type Nested, nestedServices } from './nested.ts';
@@ -72,7 +72,7 @@ export interface CompiledService {
 
 /**
  * What this node serves of a Service, and what it does not and why: its clusterIPs, load balancer IPs and externalIPs with their
- * TCP and UDP ports, and its nodePorts. An endpoint of the other family than the address's is ignored, one that is a
+ * ports, and its nodePorts. An endpoint of the other family than the address's is ignored, one that is a
  * Service itself is left out. `claims` must know the Service.
  */
 export function compileService(
@@ -97,8 +97,11 @@ export function compileService(
       const number = numberAt(place, port);
       if (number === 0) continue;
       const owner = ownerOf(claims, claimKey(place.address, { number, protocol: port.protocol }));
-      if (owner === serviceName(service)) frontends.push(compiler(place, number, port));
-      else reasons.add(`${portOf(place, port)} belongs to Service ${owner}`);
+      const frontend = owner === serviceName(service) ? compiler(place, number, port) : null;
+      const shifted = frontend && shiftedBackend(frontend);
+      if (frontend === null) reasons.add(`${portOf(place, port)} belongs to Service ${owner}`);
+      else if (shifted === null) frontends.push(frontend);
+      else reasons.add(`${portOf(place, port)} is not served: SCTP keeps its port number, and ${shifted} has another`);
     }
   }
   for (const { kind, address } of places) {
@@ -111,6 +114,16 @@ export function compileService(
     sources: ([4, 6] as const).flatMap((family) => allowedSources(service, family, node) ?? []),
     problems: problemsOf(service, [...reasons, ...nested.reasons()]),
   };
+}
+
+/**
+ * Somebody who could be chosen under another port number than the client asks for, where that cannot be rewritten: the checksum
+ * of SCTP covers its ports, and no helper of the kernel's mends it. Null: nobody, or it can.
+ */
+function shiftedBackend({ port, number, any, local }: PortFrontend): string | null {
+  if (port.protocol !== 'SCTP') return null;
+  const shifted = [...(any ?? []), ...(local ?? [])].find((backend) => backend.port !== number);
+  return shifted === undefined ? null : `endpoint ${endpointText(shifted.address, shifted.port)}`;
 }
 
 /** Makes the frontends of a Service; those of one port and family have the very same pools. */

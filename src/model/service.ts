@@ -1,6 +1,6 @@
 import type { Address, Cidr } from './address.ts';
 
-/** Layer 4 protocols that a Service port may name; 'SCTP' is parsed so that it can be reported. */
+/** Layer 4 protocols that a Service port may name. */
 export type Protocol = 'TCP' | 'UDP' | 'SCTP';
 
 /** One port of a Service. `name` is empty for the one port of a Service that has no name. */

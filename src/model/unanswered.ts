@@ -3,7 +3,7 @@ import { type Endpoints, portKey, type Service } from './service.ts';
 
 /** What of a Service nobody anywhere answers, as sentences for people. The fate of its endpoints on this node does not matter. */
 export function unanswered(service: Service, endpoints: Endpoints): string[] {
-  const ports = service.ports.filter(({ protocol }) => protocol !== 'SCTP');
+  const { ports } = service;
   const empty = ports.filter((port) => !(endpoints.get(portKey(port)) ?? []).some(isUsable));
   const fate = 'new connections are refused';
   if (empty.length === 0) return [];

@@ -8,10 +8,6 @@ import { type Problem, portKey, type Service, type ServicePort, serviceName } fr
 export function servedPorts(service: Service, reasons: Set<string>): ServicePort[] {
   const seen = new Set<string>();
   const ports = service.ports.filter((port) => {
-    if (port.protocol === 'SCTP') {
-      reasons.add(`port ${portLabel(port)} is not served: SCTP is not supported yet`);
-      return false;
-    }
     const keys = [`number ${port.number}/${port.protocol}`, `name ${portKey(port)}`];
     const repeated = keys.find((key) => seen.has(key));
     if (repeated !== undefined) reasons.add(`port ${portLabel(port)} is not served: ${repeated} is there twice`);

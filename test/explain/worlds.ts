@@ -53,7 +53,7 @@ const clusterIPs: WorldText = {
     [`${pod} > 10.97.0.42:443`]: 'dnat 10.60.1.1:8443 10.60.2.1:8443',
     [`${pod} > 10.97.0.42:53/tcp`]: 'dnat 10.60.1.1:5353 10.60.2.1:5353',
     [`${pod} > 10.97.0.42:53/udp`]: 'dnat 10.60.1.1:53 10.60.2.1:53',
-    [`${pod} > 10.97.0.42:53/sctp`]: 'drop',
+    [`${pod} > 10.97.0.42:53/sctp`]: 'dnat 10.60.1.1:53 10.60.2.1:53',
     [`${pod} > 10.97.0.42:80/udp`]: 'reject',
     [`${pod} > ${vip}:443`]: 'reject',
     [`${pod} > 10.97.0.50:80`]: 'drop',
@@ -411,18 +411,29 @@ const dualStack: WorldText = {
 };
 
 const sctp: WorldText = {
-  name: 'SCTP: one number for the Service and its endpoints',
+  name: 'SCTP: at its own port number, from pods and from outside',
   services: {
     'town/signal': { ports: ['ss7 7000/SCTP node 31070'], slices: both, lb: [lb], spec: everywhere },
     'town/shifted': { ports: ['ss7 7000/SCTP > 7001'], slices: both, spec: { clusterIP: '10.97.0.42' } },
-    'town/mute': { ports: ['ss7 7000/SCTP'], spec: { clusterIP: '10.97.0.43' } },
+    'town/mute': { ports: ['ss7 7000/SCTP node 31071'], spec: { clusterIP: '10.97.0.43', type: 'NodePort' } },
+    'town/six': {
+      ports: ['ss7 7000/SCTP'],
+      slices: [['fd60::1:1 alder', 'fd60::2:1 birch']],
+      spec: { clusterIP: 'fd97::44' },
+    },
   },
   flows: {
-    [`${pod} > ${vip}:7000/sctp`]: 'drop',
+    [`${pod} > ${vip}:7000/sctp`]: 'dnat 10.60.1.1:7000 10.60.2.1:7000',
+    [`10.60.1.1 > ${vip}:7000/sctp`]: 'dnat 10.60.1.1:7000* 10.60.2.1:7000',
+    [`${client} > ${lb}:7000/sctp`]: 'dnat 10.60.1.1:7000 10.60.2.1:7000*',
+    [`${client} > ${vip}:7000/sctp`]: 'dnat 10.60.1.1:7000 10.60.2.1:7000*',
+    [`${client} > ${host}:31070/sctp`]: 'pass',
+    [`${client} > ${host}:31071/sctp`]: 'reject',
     [`${host} > ${vip}:7000/sctp`]: 'drop',
-    [`${client} > ${lb}:7000/sctp`]: 'pass',
     [`${pod} > ${vip}:7000/tcp`]: 'reject',
-    [`${pod} > 10.97.0.43:7000/sctp`]: 'drop',
+    [`${pod} > 10.97.0.42:7000/sctp`]: 'reject',
+    [`${pod} > 10.97.0.43:7000/sctp`]: 'reject',
+    'fd60::1:9 > [fd97::44]:7000/sctp': 'dnat [fd60::1:1]:7000 [fd60::2:1]:7000',
   },
 };
 

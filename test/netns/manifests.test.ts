@@ -59,6 +59,7 @@ async function saidOnce(t: ExecutionContext, agent: Agent, level: 'warn' | 'info
 
 /** Of each file below as-written/: who may answer at which port, in how many families. */
 const asWritten: Readonly<Record<string, readonly [backends: string, families: 1 | 2]>> = {
+  'core/amf:38412/SCTP': ['beta', 1],
   'core/amf:7777/TCP': ['beta', 1],
   'default/flow:80/TCP': ['alpha beta', 2],
   'jobs/queue:5672/TCP': ['beta', 1],
@@ -90,7 +91,8 @@ test('real YAML: every programmable port answers in every way, every other Servi
     const item = items.get(key);
     if (item === undefined) throw new RangeError(key);
     t.is(item.clusterIPs.length, families, key);
-    await ask(t, stage, item, backends.split(' '));
+    /* not every kernel speaks it itself: that it is translated is the programs' tests' to show */
+    if (item.protocol !== 'SCTP') await ask(t, stage, item, backends.split(' '));
   }
   await saidOnce(t, agent, 'info', [
     'Service kube-system/cluster-dns-headless: headless (clusterIP None): DNS answers with its endpoints, nothing is programmed',
@@ -99,9 +101,7 @@ test('real YAML: every programmable port answers in every way, every other Servi
     'Service legacy/meshed: label service.kubernetes.io/service-proxy-name=mesh: another proxy serves it',
     'Service legacy/mysql: headless (clusterIP None): DNS answers with its endpoints, nothing is programmed',
   ]);
-  t.deepEqual(messages(agent, 'warn').sort(), [
-    'Service core/amf: port ngap (38412/SCTP) is not served: SCTP is not supported yet',
-  ]);
+  t.deepEqual(messages(agent, 'warn'), []);
 });
 
 test('bad input is named once each, harms no neighbour, and is forgotten when it is mended', async (t) => {
