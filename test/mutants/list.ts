@@ -1,3 +1,4 @@
+import { explaining } from './explaining.ts';
 import type { Mutant } from './mutant.ts';
 import { odd } from './odd.ts';
 import { outside } from './outside.ts';
@@ -21,4 +22,5 @@ export const mutants: readonly Mutant[] = [
   ...telling,
   ...sockets,
   ...servers,
+  ...explaining,
 ];

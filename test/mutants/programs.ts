@@ -63,7 +63,7 @@ export const programs: readonly Mutant[] = [
     ],
     [
       'TCP that did not begin here is taken for a beginning',
-      'return is_tcp(packet) ? is_tcp_start(packet) : packet->piece != LATER_PIECE;',
+      'return is_connection(packet) ? is_start(packet) : packet->piece != LATER_PIECE;',
       'return packet->piece != LATER_PIECE;',
     ],
     [
