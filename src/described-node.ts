@@ -23,6 +23,9 @@ export interface Described {
 const scopes = { global: 0, host: 254 } as const;
 const LOOPBACK = 1;
 
+/** What a node that tells no address of a family is called there: it has one, since it has a way out. RFC 7600 and RFC 6666. */
+const NAMELESS: Readonly<Record<4 | 6, Address>> = { 4: '192.0.0.8', 6: '100::1' };
+
 /**
  * The world of a node whose only devices are loopback, and a wire with all of its addresses. Throws an UnknownNodeError if
  * the manifests have no such Node.
@@ -38,7 +41,11 @@ export function describedWorld(node: Described, wire: number): World {
   const network: Network = { links: [], addresses, routes: [] };
   const devices = [{ ifindex: wire, name: 'wire', role: 'wire', hasLinkHeader: true, reason: 'described' }] as const;
   const said = { name, serviceCidrs, nodePorts, detector, primaryAddress };
-  return makeWorld(parsed, { ...said, network, devices, podsAtTc: true });
+  const world = makeWorld(parsed, { ...said, network, devices, podsAtTc: true });
+  return {
+    ...world,
+    wires: world.wires.map((one) => ({ ...one, ipv4: one.ipv4 ?? NAMELESS[4], ipv6: one.ipv6 ?? NAMELESS[6] })),
+  };
 }
 
 /** The message is one sentence for people. */

@@ -1,4 +1,4 @@
-import { servicePortName, u32 } from '../layout.gen.ts';
+import { reason, servicePortName, u32 } from '../layout.gen.ts';
 import { endpointText, familyOf } from '../model/address.ts';
 import { distinctEndpoints, isUsable } from '../model/endpoints.ts';
 import { type Endpoint, portKey } from '../model/service.ts';
@@ -7,7 +7,7 @@ import type { Journey } from './explain.ts';
 import type { Stage } from './stage.ts';
 
 /** Each endpoint of the service port that was asked: in or out, and why. */
-export function endpointSteps({ tables, known }: Stage, { asked, question, candidates }: Journey): Step[] {
+export function endpointSteps({ tables, known }: Stage, { asked, question, candidates, why }: Journey): Step[] {
   const value = asked === null ? undefined : tables.names.get(u32.encode(asked.row.servicePort));
   if (value === undefined || known === null || asked === null) return [];
   const { namespace, service, port, protocol } = servicePortName.decode(value);
@@ -22,7 +22,8 @@ export function endpointSteps({ tables, known }: Stage, { asked, question, candi
     return [{ step: 'endpoint', text: `the Service has no IPv${family} endpoint for this port` }];
   const chosen = new Set(candidates?.backends ?? []);
   const here = known.world.node.name;
-  const localOnly = candidates?.pool === 'local' || (candidates === null && asked.row.any.count === 0);
+  const isLocalDrop = why === reason.drop_no_local_endpoint || (candidates === null && asked.row.any.count === 0);
+  const localOnly = candidates?.pool === 'local' || isLocalDrop;
   return endpoints.map((endpoint): Step => {
     const text = endpointText(endpoint.address, endpoint.port);
     const isIn = chosen.has(text);
@@ -32,8 +33,8 @@ export function endpointSteps({ tables, known }: Stage, { asked, question, candi
         : endpoint.nodeName === ''
           ? 'on a node that is not named'
           : `on ${endpoint.nodeName}`;
-    const why = isIn ? stateOf(endpoint) : whyOut(endpoint, endpoints, here, localOnly);
-    return { step: 'endpoint', text: `${text} ${where}: ${isIn ? 'in' : 'out'}, ${why}` };
+    const words = isIn ? stateOf(endpoint) : whyOut(endpoint, endpoints, here, localOnly);
+    return { step: 'endpoint', text: `${text} ${where}: ${isIn ? 'in' : 'out'}, ${words}` };
   });
 }
 

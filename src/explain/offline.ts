@@ -49,7 +49,7 @@ export async function openOffline(
       tables,
       rehearsal,
       sockets,
-      known: { world, parsed: node.parsed },
+      known: { world, parsed: node.parsed, problems },
       via: () => undefined,
       remembered: () => null,
       classify,

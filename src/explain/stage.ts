@@ -2,6 +2,7 @@ import type { Rehearsal, RehearsedHook, Via } from '../kernel/rehearsal.ts';
 import { openRehearsedSockets, type RehearsedSockets } from '../kernel/rehearsed-socket.ts';
 import type { Parsed } from '../kube/parse.ts';
 import type { Address } from '../model/address.ts';
+import type { Problem } from '../model/service.ts';
 import type { Tables } from '../plan/tables.ts';
 import type { World } from '../plan/world.ts';
 
@@ -12,6 +13,8 @@ export type SourceClass = 'pod' | 'node' | 'outside';
 export interface Known {
   readonly world: World;
   readonly parsed: Parsed;
+  /** Of the model, and of what is not as it was written. */
+  readonly problems: readonly Problem[];
 }
 
 /** All that questions are put to. */

@@ -15,7 +15,7 @@ export function stepsOf(stage: Stage, journey: Journey): { reason: string; steps
   const steps: Step[] = [
     sourceStep(journey),
     ...journey.said.map((said) => hookStep(said, journey)),
-    ...serviceSteps(stage, journey),
+    ...serviceSteps(stage, journey, words),
     { step: 'verdict', text: verdictText(journey, words) },
     ...masqueradeSteps(journey),
     ...packetSteps(journey),
@@ -35,23 +35,20 @@ const hookNames = {
   to_wire: 'to_wire, where a packet leaves the node',
 } as const;
 
-function hookStep(said: Said, { question, source }: Journey): Step {
+function hookStep({ hook, reason: why }: Said, { source }: Journey): Step {
   const stands =
-    said.hook === 'from_pod' && source.kind === 'node'
-      ? ' (it stands for the socket hook, which cannot be asked here)'
-      : '';
-  const what = said.reason === null ? 'lets it pass as it is' : `answers ${reasonName(said.reason)}`;
+    hook === 'from_pod' && source.kind === 'node' ? ', here for the socket hook, which cannot be asked' : '';
   return {
     step: 'hook',
-    text: `${hookNames[said.hook]}${stands}: ${what} ${said.hook === 'to_wire' ? '' : `when asked for ${question.protocol} ${endpointText(question.to, question.port)}`}`.trimEnd(),
+    text: `${hookNames[hook]}${stands}: ${why === null ? 'lets it pass as it is' : reasonName(why)}`,
   };
 }
 
-function serviceSteps(stage: Stage, journey: Journey): Step[] {
+function serviceSteps(stage: Stage, journey: Journey, words: string): Step[] {
   const { asked, question, candidates } = journey;
   if (asked === null) {
-    const nothing = whyNothing(stage, question);
-    return nothing.map((text) => ({ step: 'note', text }));
+    const others = whyNothing(stage, question).filter((text) => text !== words);
+    return others.map((text) => ({ step: 'note', text }));
   }
   const { place, row } = asked;
   const who = nameOf(stage, row.servicePort);
@@ -89,7 +86,8 @@ function nameOf({ tables }: Stage, servicePort: number): string {
   if (value === undefined) return `service port ${servicePort}`;
   const { namespace, service, port, number, protocol } = servicePortName.decode(value);
   const label = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' }[protocol] ?? `protocol ${protocol}`;
-  return `Service ${namespace}/${service}, port ${port === '' ? '' : `${port} `}(${number}/${label})`;
+  const text = `${number}/${label}`;
+  return `Service ${namespace}/${service}, port ${port === '' ? text : `${port} (${text})`}`;
 }
 
 function policyText({ asked, source, candidates }: Journey): string {
@@ -144,7 +142,14 @@ function masqueradeSteps({ verdict, candidates, question, source }: Journey): St
   const { masqueraded, backends } = candidates;
   if (masqueraded.length === 0) return [{ step: 'masquerade', text: `none: every backend sees ${question.from}` }];
   const who = masqueraded.length === backends.length ? 'every backend' : masqueraded.join(', ');
-  return [{ step: 'masquerade', text: `for ${who} the source is replaced, so that the answers come back this way` }];
+  const steps: Step[] = [
+    { step: 'masquerade', text: `for ${who} the source is replaced, so that the answers come back this way` },
+  ];
+  if (isHairpin(masqueraded, question.from)) {
+    const text = `a process of the pod itself is translated in its connect() (socket hook): it reaches itself as ${question.from}, and no packet has the address of the Service`;
+    steps.push({ step: 'note', text });
+  }
+  return steps;
 }
 
 function packetSteps({ said }: Journey): Step[] {
@@ -159,4 +164,9 @@ function packetSteps({ said }: Journey): Step[] {
       text: becomes === null ? `${text(sent)} goes no further` : `${text(sent)} goes on as ${text(becomes)}`,
     },
   ];
+}
+
+/** Is the client among its own backends? */
+function isHairpin(backends: readonly string[], client: string): boolean {
+  return backends.some((backend) => backend.startsWith(`${client}:`) || backend.startsWith(`[${client}]:`));
 }
