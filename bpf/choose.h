@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
-#include "flow_begin.h"
 #include "flow_state.h"
 #include "pool.h"
 

@@ -25,6 +25,7 @@ export const UDP = 17;
 
 /** A verdict of tc, or of a redirect, as a test run returns it. */
 export const verdict = { unspec: 0xffffffff, shot: 2, redirect: 7 } as const;
+export const xdpVerdict = { pass: 2, tx: 3, redirect: 4 } as const;
 
 export type BackendText = readonly [address: string, port: number];
 
@@ -75,6 +76,16 @@ export class Programs implements Disposable {
     if (ifindex === undefined) return found.testRun({ data: frame });
     const context = Buffer.alloc(192); // struct __sk_buff
     context.writeUInt32LE(ifindex, 40);
+    return found.testRun({ data: frame, context });
+  }
+
+  /** The same for a program of XDP. */
+  runXdp(program: string, frame: Uint8Array, ifindex: number): TestResult {
+    const found = this.object.programs[program];
+    if (found === undefined) throw new Error(`no program ${program}`);
+    const context = Buffer.alloc(24); // struct xdp_md
+    context.writeUInt32LE(frame.length, 4);
+    context.writeUInt32LE(ifindex, 12);
     return found.testRun({ data: frame, context });
   }
 
@@ -138,8 +149,23 @@ export class Programs implements Disposable {
   }
 
   /** A device that leads out of the node; the kernel tells its source addresses. */
-  addWire(ifindex: number, ipv4 = '::', ipv6 = '::', ofPods = false): void {
-    const row = { ipv4: addressToHex(ipv4), ipv6: addressToHex(ipv6), flags: ofPods ? wireFlag.pods : 0 };
+  addWire(
+    ifindex: number,
+    ipv4 = '::',
+    ipv6 = '::',
+    ofPods = false,
+    xdp: { mac?: string; takesFrames?: boolean; returnsFrames?: boolean } = {},
+  ): void {
+    const { mac = '00:00:00:00:00:00', takesFrames = false, returnsFrames = true } = xdp;
+    const row = {
+      ipv4: addressToHex(ipv4),
+      ipv6: addressToHex(ipv6),
+      flags:
+        (ofPods ? wireFlag.pods : 0) |
+        (takesFrames ? wireFlag.takes_frames : 0) |
+        (returnsFrames ? wireFlag.returns_frames : 0),
+      mac: mac.replaceAll(':', ''),
+    };
     this.map('wires').update(bytes(maps.wires.key.encode(ifindex)), bytes(maps.wires.value.encode(row)));
   }
 
@@ -208,6 +234,30 @@ export class Programs implements Disposable {
   }
 }
 
+/** The programs of XDP on the maps of others. */
+export async function loadXdp(beside: Programs): Promise<Programs> {
+  const elf = readFileSync(new URL('../build/bpf/xdp.bpf.o', import.meta.url));
+  const shared = Object.entries(beside.object.maps).filter(([map]) => !map.startsWith('.'));
+  const options = Object.fromEntries(shared.map(([map, reuse]) => [map, { reuse }]));
+  const rodata = rodataWith(elf, 'config', bytes(settings(0n, 0, 1)));
+  return new Programs(await loadObject(elf, { name: 'xdp', maps: options, rodata }));
+}
+
+function settings(hostNetnsCookie: bigint, takesOver: number, fibSource: number): string {
+  return config.encode({
+    hostNetnsCookie,
+    tcpEstablishedSeconds: 86_400,
+    tcpHalfClosedSeconds: 3600,
+    tcpClosingSeconds: 30,
+    halfOpenSeconds: 60,
+    udpSeconds: 180,
+    takesOver,
+    fibSource,
+    wiresOfPods: 1,
+    rehearses: 0,
+  });
+}
+
 /** As in src/kernel/sizes.ts: written down again, so that a fault there cannot hide here. */
 const inherited: ReadonlySet<string> = new Set(['flows', 'half_open', 'affinity', 'udp_choices', 'socket_reverse']);
 
@@ -227,18 +277,6 @@ export async function loadPrograms(
   fibSource = 1,
 ): Promise<Programs> {
   const elf = readFileSync(new URL(`../build/bpf/${name}.bpf.o`, import.meta.url));
-  const settings = config.encode({
-    hostNetnsCookie,
-    tcpEstablishedSeconds: 86_400,
-    tcpHalfClosedSeconds: 3600,
-    tcpClosingSeconds: 30,
-    halfOpenSeconds: 60,
-    udpSeconds: 180,
-    takesOver: before ? 1 : 0,
-    fibSource,
-    wiresOfPods: 1,
-    rehearses: 0,
-  });
   const options: NonNullable<LoadOptions['maps']> = Object.fromEntries(
     Object.entries(sizes).map(([map, maxEntries]) => [map, { maxEntries }]),
   );
@@ -247,6 +285,10 @@ export async function loadPrograms(
       options[inherited.has(map) ? `${map}_before` : map] = { reuse };
   }
   return new Programs(
-    await loadObject(elf, { name, maps: options, rodata: rodataWith(elf, 'config', bytes(settings)) }),
+    await loadObject(elf, {
+      name,
+      maps: options,
+      rodata: rodataWith(elf, 'config', bytes(settings(hostNetnsCookie, before ? 1 : 0, fibSource))),
+    }),
   );
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
+#include "checksum.h"
 #include "fragment.h"
 
 /*
@@ -16,37 +17,6 @@ PURE __u32 checksum_offset(const struct packet *packet)
 	return packet->l4 +
 	       (is_tcp(packet) ? __builtin_offsetof(struct tcphdr, check) : __builtin_offsetof(struct udphdr, check));
 }
-
-PURE __u16 fold(__u64 sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32 & 0xffff);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
-}
-
-/* What a sum gains when a word changes, as bpf_csum_diff() has it; here without the 20 ns of that call. */
-PURE __u64 word_change(__be32 old, __be32 new)
-{
-	return (__u64)(__u32)~old + new;
-}
-
-PURE __u64 address_change(const struct address *old, const struct address *new)
-{
-	return word_change(old->words[0], new->words[0]) + word_change(old->words[1], new->words[1]) +
-	       word_change(old->words[2], new->words[2]) + word_change(old->words[3], new->words[3]);
-}
-
-PURE __u32 fold_to_32(__u64 sum)
-{
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	return (sum & 0xffffffff) + (sum >> 32);
-}
-
-struct ports {
-	__be16 source;
-	__be16 destination;
-};
 
 PURE long rewrite_ipv4(struct __sk_buff *skb, const struct packet *packet, const struct flow *to, __u64 flags)
 {
@@ -66,7 +36,7 @@ PURE long rewrite_ipv4(struct __sk_buff *skb, const struct packet *packet, const
 	ip = data_of(skb) + (packet->l3 & LINK_HEADER_BITS);
 	if ((void *)(ip + 1) > end_of(skb))
 		return -1;
-	header.check = ~fold((__u64)(__u16)~ip->check + change);
+	header.check = check_after(ip->check, change);
 	header.ports = (struct ports){to->source_port, to->destination_port};
 
 	error = bpf_l4_csum_replace(skb, checksum_offset(packet), 0, change, BPF_F_PSEUDO_HDR | flags);

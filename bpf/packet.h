@@ -95,6 +95,33 @@ PURE __be16 network_protocol(struct __sk_buff *skb, __u32 l3)
 	return (void *)(eth + 1) > end_of(skb) ? 0 : eth->h_proto;
 }
 
+/* What an IP header tells: addresses, protocol, pieces, where the next header begins. -1: not one that we know. */
+PURE int take_ipv4(struct packet *packet, const struct iphdr *ip)
+{
+	if (ip->version != 4 || ip->ihl < 5)
+		return -1;
+	packet->ipv6 = 0;
+	packet->tuple.protocol = ip->protocol;
+	if (ip->frag_off & FRAGMENT_BITS) {
+		packet->piece = ip->frag_off & FRAGMENT_OFFSET ? LATER_PIECE : FIRST_PIECE;
+		packet->id = bpf_htonl(bpf_ntohs(ip->id));
+	}
+	map_ipv4(&packet->tuple.source, ip->saddr);
+	map_ipv4(&packet->tuple.destination, ip->daddr);
+	packet->l4 = packet->l3 + ip->ihl * 4;
+	return 0;
+}
+
+PURE int take_ipv6(struct packet *packet, const struct ipv6hdr *ip)
+{
+	packet->ipv6 = 1;
+	packet->tuple.protocol = ip->nexthdr;
+	__builtin_memcpy(&packet->tuple.source, &ip->saddr, sizeof(struct address));
+	__builtin_memcpy(&packet->tuple.destination, &ip->daddr, sizeof(struct address));
+	packet->l4 = packet->l3 + sizeof(*ip);
+	return is_mapped(&packet->tuple.source) || is_mapped(&packet->tuple.destination) ? -1 : 0;
+}
+
 /*
  * Addresses, protocol and what follows the IP header, be it TCP, UDP or not. `l3` is a constant: 14, or 0 on a device
  * without a link header. `packet` is all zero.
@@ -112,39 +139,16 @@ PURE int parse_ip(struct __sk_buff *skb, __u32 l3, struct packet *packet)
 	if (data + l3 + sizeof(struct iphdr) > end)
 		return -1;
 	packet->l3 = l3;
-
-	if (network == bpf_htons(ETH_P_IP)) {
-		struct iphdr *ip = data + l3;
-
-		if (ip->version != 4 || ip->ihl < 5)
-			return -1;
-		packet->ipv6 = 0;
-		packet->tuple.protocol = ip->protocol;
-		if (ip->frag_off & FRAGMENT_BITS) {
-			packet->piece = ip->frag_off & FRAGMENT_OFFSET ? LATER_PIECE : FIRST_PIECE;
-			packet->id = bpf_htonl(bpf_ntohs(ip->id));
-		}
-		map_ipv4(&packet->tuple.source, ip->saddr);
-		map_ipv4(&packet->tuple.destination, ip->daddr);
-		packet->l4 = l3 + ip->ihl * 4;
-		return 0;
-	}
+	if (network == bpf_htons(ETH_P_IP))
+		return take_ipv4(packet, data + l3);
 	if (network == bpf_htons(ETH_P_IPV6)) {
-		struct ipv6hdr *ip;
-
-		if (!linear(skb, l3 + sizeof(*ip)))
+		if (!linear(skb, l3 + sizeof(struct ipv6hdr)))
 			return -1;
 		data = data_of(skb);
 		end = end_of(skb);
-		ip = data + l3;
-		if ((void *)(ip + 1) > end)
+		if (data + l3 + sizeof(struct ipv6hdr) > end)
 			return -1;
-		packet->ipv6 = 1;
-		packet->tuple.protocol = ip->nexthdr;
-		__builtin_memcpy(&packet->tuple.source, &ip->saddr, sizeof(struct address));
-		__builtin_memcpy(&packet->tuple.destination, &ip->daddr, sizeof(struct address));
-		packet->l4 = l3 + sizeof(*ip);
-		return is_mapped(&packet->tuple.source) || is_mapped(&packet->tuple.destination) ? -1 : 0;
+		return take_ipv6(packet, data + l3);
 	}
 	return -1;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
+#include "fib.h"
 #include "flow_begin.h"
 #include "reject.h"
 
@@ -9,9 +10,6 @@
  * and the ICMP errors that say so.
  */
 
-#define AF_INET 2
-#define AF_INET6 10
-#define FIB_LOOKUP_SRC (1 << 4) /* of kernel 6.7 */
 #define MASQUERADE_ATTEMPTS 8
 
 enum way {
@@ -52,7 +50,7 @@ PURE int known_source(const struct wire *wire, const struct packet *packet, stru
 	return is_zero_address(&route->source) ? WAY_NAMELESS : WAY_OUT;
 }
 
-PURE int way_of(const struct packet *packet, const struct bpf_fib_lookup *fib, struct route *route)
+PURE int way_of(const struct packet *packet, const struct bpf_fib_lookup *fib, bool named, struct route *route)
 {
 	const struct wire *wire = bpf_map_lookup_elem(&wires, &fib->ifindex);
 
@@ -64,6 +62,8 @@ PURE int way_of(const struct packet *packet, const struct bpf_fib_lookup *fib, s
 		__builtin_memcpy(route->next_hop.ipv6_nh, fib->ipv6_dst, sizeof(fib->ipv6_dst));
 	else
 		route->next_hop.ipv4_nh = fib->ipv4_dst;
+	if (!named)
+		return WAY_OUT;
 	if (!config.fib_source || (!packet->ipv6 && !fib->ipv4_src))
 		return known_source(wire, packet, route);
 	if (packet->ipv6)
@@ -74,38 +74,30 @@ PURE int way_of(const struct packet *packet, const struct bpf_fib_lookup *fib, s
 }
 
 /*
- * The way that a packet of this source takes from here to `destination`. `length`: bytes of IP that must fit; 0: any.
- * `route` is all zero.
+ * The way that a packet of this source takes from here to `destination`. `length`: bytes of IP that must fit; 0: any, and
+ * what the node is called there is asked too, which a flow that exists knows. `route` is all zero.
  */
 __noinline int route_find(struct __sk_buff *skb, const struct packet *packet, const struct address *destination,
 			  __u32 length, struct route *route)
 {
 	struct bpf_fib_lookup fib = {};
+	bool named = !length;
 	long result;
 
 	if (!packet || !destination || !route)
 		return WAY_NONE;
+	fib_question(packet, destination, &fib);
 	fib.ifindex = skb->ifindex;
-	fib.l4_protocol = packet->tuple.protocol;
 	fib.tot_len = length;
-	if (packet->ipv6) {
-		fib.family = AF_INET6;
-		__builtin_memcpy(fib.ipv6_src, &packet->tuple.source, sizeof(fib.ipv6_src));
-		__builtin_memcpy(fib.ipv6_dst, destination, sizeof(fib.ipv6_dst));
-	} else {
-		fib.family = AF_INET;
-		fib.ipv4_src = packet->tuple.source.words[3];
-		fib.ipv4_dst = destination->words[3];
-	}
-	result = bpf_fib_lookup(skb, &fib, sizeof(fib), config.fib_source ? FIB_LOOKUP_SRC : 0);
+	result = bpf_fib_lookup(skb, &fib, sizeof(fib), named && config.fib_source ? FIB_LOOKUP_SRC : 0);
 	switch (result) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
 	case BPF_FIB_LKUP_RET_NO_NEIGH:
-		return way_of(packet, &fib, route);
+		return way_of(packet, &fib, named, route);
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
 		route->mtu = fib.mtu_result;
 		/* without a length it is the packet as it is that does not fit, and the device is known */
-		return length ? WAY_NARROW : way_of(packet, &fib, route);
+		return length ? WAY_NARROW : way_of(packet, &fib, named, route);
 	case BPF_FIB_LKUP_RET_NOT_FWDED:
 	case BPF_FIB_LKUP_RET_FWD_DISABLED:
 		return WAY_LOCAL;

@@ -54,6 +54,8 @@ enum source_class {
 
 enum wire_flag {
 	WIRE_PODS = 1 << 0, /* what comes in by it is a pod's of this node; looked at if config.wires_of_pods says so */
+	WIRE_TAKES_FRAMES = 1 << 1,   /* XDP may send by it with a redirect, what came by itself too */
+	WIRE_RETURNS_FRAMES = 1 << 2, /* XDP may send back by it */
 };
 
 /* A way out of the node that carries our programs, by its ifindex. */
@@ -62,6 +64,8 @@ struct wire {
 	struct address ipv4;
 	struct address ipv6;
 	__u32 flags; /* enum wire_flag */
+	__u8 mac[6]; /* its own; all zero: none */
+	__u16 zero;
 };
 
 /* A contiguous, sorted run of rows in `backends`: one pool. */

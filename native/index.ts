@@ -13,6 +13,8 @@ export {
   netLinks,
   netRequest,
   netRoutes,
+  netXdpFeatures,
+  type XdpFeatures,
 } from './netlink.ts';
 export { netnsCookie, setNetns, unshareNetns } from './netns.ts';
 export { BpfObject, type LoadOptions, loadObject } from './object.ts';

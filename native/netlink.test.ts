@@ -1,7 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import test from 'ava';
 import { enterNewNetns, ipBatch, ipJson, makeVeth, run, turnsDuring, uniqueName } from './fixtures/playground.ts';
-import { type NetLink, type NetRoute, netAddresses, netLinks, netRoutes } from './index.ts';
+import {
+  BpfLink,
+  loadInstructions,
+  type NetLink,
+  type NetRoute,
+  netAddresses,
+  netLinks,
+  netRoutes,
+  netXdpFeatures,
+} from './index.ts';
 
 const netns = enterNewNetns();
 const elsewhere = uniqueName('libbpfts');
@@ -235,6 +244,30 @@ test.serial('1,000 links come whole', async (t) => {
   const links = await netLinks();
   t.is(links.length, before + 1000);
   t.is(new Set(links.map((link) => link.name)).size, links.length);
+});
+
+test.serial('netXdpFeatures() knows what a veth can, which takes frames once its peer polls', async (t) => {
+  const { name, peer } = await makeVeth();
+  const of = async (device: string) => {
+    const { ifindex } = await linkOf(device);
+    return (await netXdpFeatures())?.get(ifindex);
+  };
+  t.deepEqual(await of(name), { native: true, takesFrames: false });
+  t.deepEqual(await of('lo'), { native: false, takesFrames: false });
+  run('ethtool', '-K', peer, 'gro', 'on');
+  t.deepEqual(await of(name), { native: true, takesFrames: true });
+});
+
+test.serial('netLinks() tells whose XDP program a device has', async (t) => {
+  const { name } = await makeVeth();
+  t.is((await linkOf(name)).xdpProgram, 0);
+  const instructions = Buffer.from('b700000002000000' + '9500000000000000', 'hex'); // return XDP_PASS
+  using program = loadInstructions('xdp', instructions);
+  for (const mode of ['native', 'generic'] as const) {
+    using link = await BpfLink.attach({ kind: 'xdp', ifindex: (await linkOf(name)).ifindex, mode }, program);
+    t.is((await linkOf(name)).xdpProgram, program.info.id, mode);
+    await link.detach();
+  }
 });
 
 test.serial('netLinks() while links come and go has each one that stays, once', async (t) => {

@@ -1,4 +1,5 @@
 import { addon } from './addon.ts';
+import { BpfError } from './error.ts';
 
 export interface NetLink {
   ifindex: number;
@@ -21,6 +22,16 @@ export interface NetLink {
   /** Link layer address, '02:00:00:00:00:01'; '' if it has none. */
   address: string;
   qdisc: string;
+  /** Id of the program that is attached at XDP, in whatever mode; 0: none. */
+  xdpProgram: number;
+}
+
+/** What a driver can do at XDP. */
+export interface XdpFeatures {
+  /** Runs programs in native mode, and sends frames back by the device they came from. */
+  native: boolean;
+  /** Sends frames that came by other devices. Some drivers only can while they have a program of their own. */
+  takesFrames: boolean;
 }
 
 export interface NetAddress {
@@ -81,4 +92,25 @@ export async function netRoutes(): Promise<NetRoute[]> {
  */
 export function netRequest(type: number, flags: number, body: Uint8Array): void {
   addon.netRequest(type, flags, body);
+}
+
+/** NETDEV_XDP_ACT_BASIC, NETDEV_XDP_ACT_NDO_XMIT */
+const [BASIC, NDO_XMIT] = [1, 4];
+
+/** By ifindex, of the devices that know. undefined: the kernel is older than 6.3 and tells of none. In a worker. */
+export async function netXdpFeatures(): Promise<Map<number, XdpFeatures> | undefined> {
+  try {
+    const [family] = await addon.genericFamily('netdev');
+    if (family === undefined) return undefined;
+    const rows = await addon.xdpFeatures(family);
+    return new Map(
+      rows.map(({ ifindex, features }) => [
+        ifindex,
+        { native: (features & BASIC) !== 0, takesFrames: (features & NDO_XMIT) !== 0 },
+      ]),
+    );
+  } catch (error) {
+    if (error instanceof BpfError && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
 }

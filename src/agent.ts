@@ -8,11 +8,13 @@ import type { Attached } from './kernel/attached.ts';
 import type { Datapath } from './kernel/datapath.ts';
 import type { Detector } from './kernel/detector.ts';
 import { classifyDevices, type Device, type Network, type Role } from './kernel/devices.ts';
+import { isXdpPlace } from './kernel/hooks.ts';
 import { BpfError, NetWatch } from './kernel/kernel.ts';
 import { readNetwork } from './kernel/network.ts';
 import type { NodePortSelection } from './kernel/node-ports.ts';
 import { RefusedError } from './kernel/refused.ts';
 import type { Sizes } from './kernel/sizes.ts';
+import { chooseXdp, type DriverFeatures, readDriverFeatures, type XdpChoice, type XdpDevice } from './kernel/xdp.ts';
 import { changedServices } from './kube/changes.ts';
 import { type ManifestSnapshot, type ManifestSource, watchManifests } from './kube/manifests.ts';
 import { type Parsed, type ParseSettings, parse } from './kube/parse.ts';
@@ -46,6 +48,8 @@ export interface AgentOptions {
   readonly detector: Detector;
   /** Who translates the connected UDP sockets of pods: 'host' leaves them to tc, 'all' does not, 'auto' goes by what is attached. */
   readonly socketUdp: 'auto' | 'host' | 'all';
+  /** Where XDP runs; nowhere if nobody says. */
+  readonly xdp?: XdpChoice;
   readonly sizes: Partial<Sizes>;
   readonly auditSeconds: number;
   /** Which address of this node is its primary one, if a person said so. */
@@ -94,6 +98,8 @@ class Agent {
   #parsed: Parsed | undefined;
   #network: Network = { links: [], addresses: [], routes: [] };
   #devices: readonly Device[] = [];
+  #driverFeatures: DriverFeatures;
+  #xdp: readonly XdpDevice[] = [];
   #world: World | undefined;
 
   /** Services to look at in the next pass. */
@@ -213,7 +219,11 @@ class Agent {
     this.#network = await readNetwork();
     const addresses = (this.#parsed && ownNode(this.#parsed, node)?.internalIPs) ?? [];
     this.#devices = classifyDevices(this.#network, { nodeAddresses: addresses, overrides });
-    const attached = await datapath.attach(this.#devices);
+    this.#driverFeatures = await readDriverFeatures();
+    const { xdp = 'off' } = this.#options;
+    this.#xdp = chooseXdp(this.#network, this.#devices, this.#driverFeatures, xdp, datapath.xdpDevices);
+    const running = new Set(this.#xdp.flatMap(({ ifindex, runs }) => (runs ? [ifindex] : [])));
+    const attached = await datapath.attach(this.#devices, running);
     if (attached === undefined) return;
     this.#takeAttached(attached, isAudit ? 'warn' : 'info');
     if (!isAudit && this.#world !== undefined) return;
@@ -222,6 +232,12 @@ class Agent {
 
   #takeAttached(attached: Attached, level: 'info' | 'warn'): void {
     this.#report.attached(attached, this.#devices, level);
+    this.#report.xdp(this.#xdp, attached);
+    /* some drivers take frames of others only since they have a program themselves */
+    if (attached.attached.some(isXdpPlace)) {
+      this.#networkChanged = true;
+      this.#alarm.ring();
+    }
     const [failure] = attached.failed;
     if (failure === undefined) return;
     this.#networkChanged = true;
@@ -287,8 +303,17 @@ class Agent {
   #makeWorld(parsed: Parsed): World {
     const { node: name, serviceCidrs, nodePorts, detector, primaryAddress = null } = this.#options;
     const [network, devices] = [this.#network, this.#devices];
-    const podsAtTc = this.#podsAtTc();
-    return makeWorld(parsed, { name, serviceCidrs, network, devices, nodePorts, detector, podsAtTc, primaryAddress });
+    return makeWorld(parsed, {
+      name,
+      serviceCidrs,
+      network,
+      devices,
+      nodePorts,
+      detector,
+      podsAtTc: this.#podsAtTc(),
+      primaryAddress,
+      driverFeatures: this.#driverFeatures,
+    });
   }
 
   #podsAtTc(): boolean {

@@ -745,22 +745,26 @@ export interface Wire {
   readonly ipv4: string;
   readonly ipv6: string;
   readonly flags: number;
+  readonly mac: string;
 }
 
 export const wire: Codec<Wire> = {
-  size: 36,
+  size: 44,
   encode(value) {
     putHex(0, 16, value.ipv4, 'wire.ipv4');
     putHex(16, 16, value.ipv6, 'wire.ipv6');
     putU32(32, value.flags, 'wire.flags');
-    return written(36);
+    putHex(36, 6, value.mac, 'wire.mac');
+    putZeros(42, 2);
+    return written(44);
   },
   decode(hex) {
-    read(hex, 36, 'wire');
+    read(hex, 44, 'wire');
     return {
       ipv4: hex.slice(0, 32),
       ipv6: hex.slice(32, 64),
       flags: getU32(32),
+      mac: hex.slice(72, 84),
     };
   },
 };
@@ -969,10 +973,14 @@ export function sourceClassName(value: number): string {
 
 export const wireFlag = {
   pods: 1,
+  takes_frames: 2,
+  returns_frames: 4,
 } as const;
 
 const wireFlagNames: Readonly<Record<number, string>> = {
   [1]: 'pods',
+  [2]: 'takes_frames',
+  [4]: 'returns_frames',
 };
 
 /** 'unknown_N' for a number that is not in enum wire_flag. */
@@ -1261,14 +1269,14 @@ export const maps: {
   wires: {
     type: 'hash',
     keySize: 4,
-    valueSize: 36,
+    valueSize: 44,
     maxEntries: 1024,
     flags: 0,
-    layout: 'ccf367cd',
+    layout: '05d62476',
     key: u32,
     value: wire,
   },
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = '225c05ae';
+export const layoutHash = 'c72d04b8';

@@ -3,6 +3,7 @@ import type { Device, Network } from './kernel/devices.ts';
 import { guessNodeAddresses, localAddresses } from './kernel/network.ts';
 import { type NodePortSelection, nodePortAddresses } from './kernel/node-ports.ts';
 import { wiresOf } from './kernel/wires.ts';
+import type { DriverFeatures } from './kernel/xdp.ts';
 import type { Parsed } from './kube/parse.ts';
 import type { Address, Cidr } from './model/address.ts';
 import type { World } from './plan/plan.ts';
@@ -39,11 +40,12 @@ export interface Surroundings {
   readonly podsAtTc: boolean;
   /** What a person says the node's primary address is; null: nothing. */
   readonly primaryAddress: Address | null;
+  readonly driverFeatures?: DriverFeatures;
 }
 
 /** What the cluster wants and what this node is, put together for the plan. */
 export function makeWorld(parsed: Parsed, surroundings: Surroundings): World {
-  const { name, serviceCidrs, network, devices, nodePorts, detector, podsAtTc } = surroundings;
+  const { name, serviceCidrs, network, devices, nodePorts, detector, podsAtTc, driverFeatures } = surroundings;
   const node = ownNode(parsed, name);
   const local = localAddresses(network);
   const addresses = nodeAddresses(parsed, surroundings);
@@ -59,7 +61,7 @@ export function makeWorld(parsed: Parsed, surroundings: Surroundings): World {
     serviceCidrs: [...parsed.serviceCidrs, ...serviceCidrs],
     podsAtTc,
     nodePortAddresses: nodePortAddresses(nodePorts, network, addresses),
-    wires: wiresOf(network, devices, addresses, detector),
+    wires: wiresOf(network, devices, addresses, detector, driverFeatures),
     sourceClasses: sourceClasses(detector, local, node?.podCidrs ?? []),
     removedBackends: [],
   };

@@ -23,7 +23,7 @@ const devices: readonly Device[] = [
   { ifindex: 4, name: 'veth2', role: 'pod', hasLinkHeader: true, reason: 'a veth' },
 ];
 const sockets = ['connect4 of /sys/fs/cgroup', 'connect6 of /sys/fs/cgroup'];
-const none = { attached: [], repointed: [], detached: [], failed: [] };
+const none = { attached: [], repointed: [], detached: [], failed: [], left: [] };
 
 for (const [name, attached, text] of [
   [
@@ -33,6 +33,7 @@ for (const [name, attached, text] of [
   ],
   ['one device by its name', ['eth0 egress', ...sockets], 'eth0 (wire: carries the default route), 2 socket hooks'],
   ['a pod that came', ['veth2 ingress', 'veth2 egress'], 'veth2 (pod: a veth)'],
+  ['XDP', ['eth0 xdp'], 'eth0 (wire: carries the default route), XDP of eth0'],
   ['sockets alone', sockets.slice(1), '1 socket hook'],
 ] as const) {
   test(`attached() tells in one line of ${name}, and the hooks to who looks for a fault`, (t) => {

@@ -5,6 +5,8 @@ import { rowText } from './drift.ts';
 import type { Pass } from './keeper.ts';
 import type { Attached } from './kernel/attached.ts';
 import type { Device } from './kernel/devices.ts';
+import { isXdpPlace } from './kernel/hooks.ts';
+import type { XdpDevice } from './kernel/xdp.ts';
 import type { ManifestSnapshot } from './kube/manifests.ts';
 import type { Parsed } from './kube/parse.ts';
 import type { Problem } from './model/service.ts';
@@ -15,6 +17,8 @@ import { unansweredServices } from './unanswered.ts';
 /** What the agent tells people of its work: one place that owns the words. */
 export interface Report {
   attached(attached: Attached, devices: readonly Device[], level: 'info' | 'warn'): void;
+  /** Where XDP is wanted and cannot be; told when it appears and when it is gone. */
+  xdp(devices: readonly XdpDevice[], attached: Attached): void;
   swept(names: readonly string[]): void;
   refusedBinds(binds: readonly RefusedBind[]): void;
   drift(steps: readonly Step[]): void;
@@ -34,6 +38,7 @@ export interface PassScope {
 export function makeReport(log: Logger): Report {
   const problems = problemLog(log, 'warn');
   const unserved = problemLog(log, 'info');
+  const withoutXdp = problemLog(log, 'warn');
   const findUnanswered = unansweredServices();
   let planned = new Map<string, readonly Problem[]>();
   return {
@@ -44,6 +49,13 @@ export function makeReport(log: Logger): Report {
       }
       if (repointed.length > 0) log[level](`pointed ${counted(repointed.length, 'hook')} at the current programs`);
       for (const where of detached) log.info(`detached ${where}`);
+    },
+    xdp(devices, { left }) {
+      const hindered = devices.filter(({ wanted, runs }) => wanted && !runs);
+      withoutXdp.report([
+        ...hindered.map(({ name, reason }) => ({ object: `${name} xdp`, reason })),
+        ...left.map(({ where, reason }) => ({ object: where, reason })),
+      ]);
     },
     swept(names) {
       for (const name of names) log.info(`removed ${name}, left over from an earlier run`);
@@ -92,6 +104,7 @@ function placesText(hooks: readonly string[], devices: readonly Device[]): strin
           const count = own.filter((device) => device.role === role).length;
           return count > 0 ? counted(count, `${role} device`) : [];
         });
+  const xdp = hooks.filter(isXdpPlace).map((where) => `XDP of ${where.slice(0, where.indexOf(' '))}`);
   const sockets = hooks.filter((where) => where.includes(' of ')).length;
-  return [...places, ...(sockets > 0 ? [counted(sockets, 'socket hook')] : [])].join(', ');
+  return [...places, ...xdp, ...(sockets > 0 ? [counted(sockets, 'socket hook')] : [])].join(', ');
 }

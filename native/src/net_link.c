@@ -25,17 +25,28 @@ static void set_kind(napi_env env, napi_value row, const struct rtattr *linkinfo
 	set_text(env, row, "kind", attribute_text(table[IFLA_INFO_KIND], text, sizeof(text)));
 }
 
+/* Of one in driver and one in generic mode at once, either will do. */
+static uint32_t xdp_program(const struct rtattr *xdp)
+{
+	const struct rtattr *table[IFLA_XDP_SKB_PROG_ID + 1] = {NULL};
+
+	if (xdp)
+		attributes_parse(RTA_DATA(xdp), RTA_PAYLOAD(xdp), table, IFLA_XDP_SKB_PROG_ID);
+	return attribute_u32(table[IFLA_XDP_PROG_ID],
+			     attribute_u32(table[IFLA_XDP_DRV_PROG_ID], attribute_u32(table[IFLA_XDP_SKB_PROG_ID], 0)));
+}
+
 static napi_value link_row(napi_env env, const struct nlmsghdr *header)
 {
 	const struct ifinfomsg *link = NLMSG_DATA(header);
-	const struct rtattr *table[IFLA_LINK_NETNSID + 1];
+	const struct rtattr *table[IFLA_XDP + 1];
 	char text[128];
 	napi_value row;
 
 	if (header->nlmsg_type != RTM_NEWLINK || header->nlmsg_len < NLMSG_LENGTH(sizeof(*link)) ||
 	    napi_create_object(env, &row) != napi_ok)
 		return NULL;
-	attributes_parse(IFLA_RTA(link), IFLA_PAYLOAD(header), table, IFLA_LINK_NETNSID);
+	attributes_parse(IFLA_RTA(link), IFLA_PAYLOAD(header), table, IFLA_XDP);
 	set_u32(env, row, "ifindex", link->ifi_index);
 	set_text(env, row, "name", attribute_text(table[IFLA_IFNAME], text, sizeof(text)));
 	set_kind(env, row, table[IFLA_LINKINFO]);
@@ -49,6 +60,7 @@ static napi_value link_row(napi_env env, const struct nlmsghdr *header)
 	    table[IFLA_LINK_NETNSID] ? make_u32(env, attribute_u32(table[IFLA_LINK_NETNSID], 0)) : undefined(env));
 	set_text(env, row, "address", hardware_address(table[IFLA_ADDRESS], text, sizeof(text)));
 	set_text(env, row, "qdisc", attribute_text(table[IFLA_QDISC], text, sizeof(text)));
+	set_u32(env, row, "xdpProgram", xdp_program(table[IFLA_XDP]));
 	return row;
 }
 

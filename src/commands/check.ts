@@ -11,12 +11,14 @@ import { currentGeneration, pinDir } from '../kernel/pins.ts';
 import { defaultPinDir, findCgroup } from '../kernel/place.ts';
 import { features, hasFibSource } from '../kernel/probes.ts';
 import { checkSysctls, type Finding, readSysctl } from '../kernel/sysctls.ts';
+import { chooseXdp, pinnedXdp, readDriverFeatures, type XdpDevice } from '../kernel/xdp.ts';
 import { columns } from './columns.ts';
-import { parseDevices, parseNodePorts } from './run-options.ts';
+import { parseDevices, parseNodePorts, parseXdp } from './run-options.ts';
 
 interface CheckFlags {
   cgroup?: string;
   device: string[];
+  xdp: string;
   nodePortRange: string;
   pinDir?: string;
   output: 'text' | 'json';
@@ -37,6 +39,12 @@ export const command: CommandModule = {
         defaultDescription: 'the root of the hierarchy',
       })
       .option('device', { type: 'string', array: true, requiresArg: true, default: [], describe: 'as for run' })
+      .option('xdp', {
+        type: 'string',
+        requiresArg: true,
+        default: 'auto',
+        describe: 'as for run',
+      })
       .option('node-port-range', { type: 'string', requiresArg: true, default: '30000-32767', describe: 'as for run' })
       .option('pin-dir', { type: 'string', requiresArg: true, describe: 'as for run' })
       .option('output', {
@@ -53,6 +61,8 @@ export const command: CommandModule = {
 async function check(flags: CheckFlags): Promise<void> {
   const overrides = parseDevices(flags.device);
   const nodePorts = parseNodePorts(flags.nodePortRange);
+  const choice = parseXdp(flags.xdp);
+  const path = flags.pinDir ?? defaultPinDir();
   requirePermission();
   const findings = [
     await attempt('kernel', async () => {
@@ -66,13 +76,14 @@ async function check(flags: CheckFlags): Promise<void> {
     }),
     await attempt('cgroup2', () => findCgroup(flags.cgroup)),
     checkBpfFs(),
-    checkPinDir(flags.pinDir ?? defaultPinDir()),
+    checkPinDir(path),
     ...checkSysctls(readSysctl, nodePorts),
   ];
   const network = await readNetwork();
   const devices = classifyDevices(network, { nodeAddresses: [], overrides });
+  const xdp = chooseXdp(network, devices, await readDriverFeatures(), choice, pinnedXdp(pinDir(path)));
   process.stdout.write(
-    flags.output === 'json' ? `${JSON.stringify({ findings, devices })}\n` : toText(findings, devices),
+    flags.output === 'json' ? `${JSON.stringify({ findings, devices, xdp })}\n` : toText(findings, devices, xdp),
   );
   if (findings.some(({ state }) => state === 'missing')) process.exitCode = 1;
 }
@@ -111,7 +122,7 @@ function checkPinDir(path: string): Finding {
   return { what, state: 'info', detail: `${path} has generation ${generation}, and ${agent}` };
 }
 
-function toText(findings: readonly Finding[], devices: readonly Device[]): string {
+function toText(findings: readonly Finding[], devices: readonly Device[], xdp: readonly XdpDevice[]): string {
   const ready = findings.every(({ state }) => state !== 'missing');
   return [
     columns(
@@ -125,6 +136,10 @@ function toText(findings: readonly Finding[], devices: readonly Device[]): strin
         role,
         role === 'none' || hasLinkHeader ? reason : `${reason}; its packets have no link header`,
       ]),
+    ),
+    columns(
+      ['WIRE', 'XDP', 'BECAUSE'],
+      xdp.map(({ name, runs, reason }) => [name, runs ? 'yes' : 'no', reason]),
     ),
     ready ? 'bpfsvc can run here.\n' : 'bpfsvc cannot run here.\n',
   ].join('\n');

@@ -6,6 +6,7 @@ import {
   parseNodePortAddresses,
   parseNodePorts,
   parseSizes,
+  parseXdp,
 } from './run-options.ts';
 import { parseSeconds, UsageError } from './usage.ts';
 
@@ -34,6 +35,15 @@ test('parseNodePortAddresses() adds up CIDRs and words, in one flag or several',
     cidrs: [lan],
   });
   t.deepEqual(parseNodePortAddresses(['all']), { primary: false, localhost: false, cidrs: everything });
+});
+
+test('parseXdp() takes one word or names', (t) => {
+  t.is(parseXdp('auto'), 'auto');
+  t.is(parseXdp('off'), 'off');
+  t.deepEqual(parseXdp('eth0, eth1'), new Set(['eth0', 'eth1']));
+  for (const wrong of ['eth0,off', 'auto,eth0', '', 'eth0,']) {
+    t.throws(() => parseXdp(wrong), { instanceOf: UsageError }, wrong);
+  }
 });
 
 test('parseBindAddress() takes an address of either family, with the port that is usual if it has none', (t) => {

@@ -1,6 +1,7 @@
 import type { Role } from '../kernel/devices.ts';
 import type { NodePortSelection } from '../kernel/node-ports.ts';
 import { LARGEST_MAP, type Sizes, stateNames } from '../kernel/sizes.ts';
+import type { XdpChoice } from '../kernel/xdp.ts';
 import type { AllocationRanges } from '../kube/allocate.ts';
 import { type Cidr, familyOf, parseAddress, parseCidr } from '../model/address.ts';
 import { tableNames } from '../plan/tables.ts';
@@ -60,6 +61,15 @@ export function parseDevices(texts: readonly string[]): Map<string, Role> {
       return [name, role];
     }),
   );
+}
+
+/** `--xdp off|auto|NAME,…` */
+export function parseXdp(text: string): XdpChoice {
+  if (text === 'off' || text === 'auto') return text;
+  const words = text.split(',').map((word) => word.trim());
+  const odd = words.find((word) => word === '' || word === 'off' || word === 'auto');
+  if (odd !== undefined) throw new UsageError(`--xdp ${text} is not off, auto, or names of devices`);
+  return new Set(words);
 }
 
 /** IP:PORT, as kube-proxy has it; an address alone gets `defaultPort`, and '' is nowhere. */

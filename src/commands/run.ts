@@ -15,6 +15,7 @@ interface RunFlags extends ProxyFlags {
   nodePortRange: string;
   device: string[];
   socketUdp: 'auto' | 'host' | 'all';
+  xdp: string;
   mapSize: string[];
   auditInterval: string;
   verbose: boolean;
@@ -82,6 +83,13 @@ function builder(cli: Argv): Argv {
       describe:
         'whose connected UDP sockets are translated at connect(); auto: those of pods only if no pod device is attached',
     })
+    .option('xdp', {
+      type: 'string',
+      requiresArg: true,
+      default: 'auto',
+      describe:
+        'off|auto|NAME,…: where flows to other nodes are sent on by the driver; auto: hardware whose driver can (see check)',
+    })
     .option('map-size', {
       type: 'string',
       array: true,
@@ -117,10 +125,11 @@ async function handle(flags: RunFlags): Promise<void> {
   if (flags.cleanup) return (await import('./unload.ts')).unloadAndTell(flags.pinDir);
   const { options, warnings } = settleProxy(flags);
   const manifests = manifestsOf(flags, options);
-  const { parseCidrs, parseDevices, parseNodePorts, parseSizes } = await import('./run-options.ts');
+  const { parseCidrs, parseDevices, parseNodePorts, parseSizes, parseXdp } = await import('./run-options.ts');
   const serviceCidrs = flags.serviceCidr === undefined ? undefined : parseCidrs(flags.serviceCidr, '--service-cidr');
   const nodePortRange = parseNodePorts(flags.nodePortRange);
   const devices = parseDevices(flags.device);
+  const xdp = parseXdp(flags.xdp);
   const sizes = parseSizes(flags.mapSize);
   const auditSeconds = parseSeconds('--audit-interval', flags.auditInterval);
 
@@ -149,6 +158,7 @@ async function handle(flags: RunFlags): Promise<void> {
       detector: options.detector,
       devices,
       socketUdp: flags.socketUdp,
+      xdp,
       sizes,
       auditSeconds,
       healthzAddress: options.healthzAddress,

@@ -103,7 +103,7 @@ test.serial('attachHooks() takes a device that is gone for no error, and removes
   await attachHooks(dir, deviceHooks([pod]), programs, 'tcx');
   box.ip('link', 'del', 'gone1');
   const still = await attachHooks(dir, deviceHooks([pod]), programs, 'tcx');
-  t.deepEqual(still, { attached: [], repointed: [], detached: [], failed: [] });
+  t.deepEqual(still, { attached: [], repointed: [], detached: [], failed: [], left: [] });
   t.deepEqual(listLinkPins(dir), []);
 });
 
@@ -131,6 +131,7 @@ test.serial('attachHooks() moves to another cgroup when that is asked for', asyn
     repointed: [],
     detached: [],
     failed: [],
+    left: [],
   });
   await detachAll(dir);
 });
@@ -149,6 +150,64 @@ test.serial('attachHooks() reports a hook that is refused and goes on with the o
   await detachAll(dir);
 });
 
+for (const mechanism of ['tcx', 'clsact'] as const) {
+  test.serial(
+    `attachHooks() gives wires XDP beside ${mechanism}: in place, taken off, gone with its device`,
+    async (t) => {
+      const dir = place(`xdp${mechanism}`);
+      const name = `xdp${mechanism}`;
+      box.addPod(name);
+      const wire = await device(name, 'wire');
+      const on = deviceHooks([wire], new Set([wire.ifindex]));
+      const { attached } = await attachHooks(dir, on, programs, mechanism);
+      t.deepEqual(attached.toSorted(), [`${name} egress`, `${name} ingress`, `${name} xdp`]);
+      t.regex(box.ip('link', 'show', name), / xdp /);
+      const other = await loadGeneration(place(`xdp${mechanism}2`), {
+        objects: readObjects(),
+        sizes,
+        config: encodeConfig(netnsCookie()),
+      });
+      const swapped = await attachHooks(dir, on, other.programs, mechanism);
+      t.deepEqual([swapped.attached, swapped.detached, swapped.repointed.includes(`${name} xdp`)], [[], [], true]);
+      t.is(programAt(dir, `xdp-${wire.ifindex}`), other.programs.from_wire_xdp.info.id);
+      const off = await attachHooks(dir, deviceHooks([wire]), other.programs, mechanism);
+      t.deepEqual(off.detached, [`xdp-${wire.ifindex}`]);
+      t.notRegex(box.ip('link', 'show', name), / xdp /);
+      await attachHooks(dir, on, programs, mechanism);
+      box.ip('link', 'del', name);
+      await attachHooks(dir, [], programs, mechanism);
+      t.deepEqual(listLinkPins(dir), []);
+      other[Symbol.dispose]();
+    },
+  );
+}
+
+test.serial('attachHooks() leaves an XDP program of somebody else alone, and says so', async (t) => {
+  const dir = place('taken');
+  box.addPod('taken1');
+  const wire = await device('taken1', 'wire');
+  const hooks = deviceHooks([wire], new Set([wire.ifindex]));
+  for (const mode of ['native', 'generic'] as const) {
+    using theirs = await BpfLink.attach({ kind: 'xdp', ifindex: wire.ifindex, mode }, programs.from_wire_xdp);
+    const { failed, left } = await attachHooks(dir, hooks, programs, 'tcx');
+    t.deepEqual([failed, left], [[], [{ where: 'taken1 xdp', reason: 'somebody else has an XDP program there' }]]);
+    t.is(theirs.info().ifindex, wire.ifindex);
+    await theirs.detach();
+  }
+  t.deepEqual((await attachHooks(dir, hooks, programs, 'tcx')).attached, ['taken1 xdp']);
+  await detachAll(dir);
+});
+
+test.serial('attachHooks() does without XDP where the driver has none', async (t) => {
+  const dir = place('driver');
+  box.ip('link', 'add', 'bridge9', 'type', 'bridge');
+  const wire = await device('bridge9', 'wire');
+  const { failed, left } = await attachHooks(dir, deviceHooks([wire], new Set([wire.ifindex])), programs, 'tcx');
+  t.deepEqual([failed, left], [[], [{ where: 'bridge9 xdp', reason: 'the driver refuses it: EOPNOTSUPP' }]]);
+  await detachAll(dir);
+  box.ip('link', 'del', 'bridge9');
+});
+
 test.serial('attachHooks() uses clsact filters where told so: attached, replaced in place, detached', async (t) => {
   const dir = place('clsact');
   box.addPod('clsact1');
@@ -162,6 +221,7 @@ test.serial('attachHooks() uses clsact filters where told so: attached, replaced
     repointed: [],
     detached: [],
     failed: [],
+    left: [],
   });
   const wire = await attachHooks(dir, deviceHooks([{ ...pod, role: 'wire' }]), programs, 'clsact');
   t.deepEqual(wire.repointed, ['clsact1 egress', 'clsact1 ingress']);

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { BpfLink, type BpfProgram, type LinkInfo } from 'libbpf-ts';
+import { BpfError, BpfLink, type BpfProgram, type LinkInfo } from 'libbpf-ts';
 import { type Attached, nothingAttached, type Programs, refuse } from './attached.ts';
 import { attachFilters } from './filters.ts';
 import type { Hook, Mechanism } from './hooks.ts';
@@ -18,7 +18,7 @@ export async function attachHooks(
   mechanism: Mechanism,
 ): Promise<Attached> {
   makeDirectory(dir.links);
-  const linked = mechanism === 'tcx' ? hooks : hooks.filter((hook) => hook.target.kind === 'cgroup');
+  const linked = mechanism === 'tcx' ? hooks : hooks.filter((hook) => hook.target.kind !== 'tcx');
   const done = nothingAttached();
   const standing = openLinks(dir, linked, done);
   try {
@@ -100,6 +100,7 @@ async function detachOthers(
 
 function isAt(hook: Hook, info: LinkInfo): boolean {
   if (hook.target.kind === 'tcx') return info.kind === 'tcx' && info.direction === hook.target.direction;
+  if (hook.target.kind === 'xdp') return info.kind === 'xdp';
   return info.kind === 'cgroup' && info.cgroupId === statSync(hook.target.path, { bigint: true }).ino;
 }
 
@@ -115,8 +116,22 @@ async function attach(dir: PinDir, hook: Hook, program: BpfProgram, done: Attach
     link.pin(join(dir.links, hook.pin));
     done.attached.push(hook.where);
   } catch (error) {
-    refuse(done, hook.where, error);
+    if (hook.target.kind === 'xdp') leave(done, hook.where, error);
+    else refuse(done, hook.where, error);
   }
+}
+
+/** Codes of a device that has a program already: a link, or one in another mode. */
+const taken: readonly string[] = ['EBUSY', 'EEXIST'];
+
+/** Without XDP everything works at tc: it is not tried again until something changes. */
+function leave(done: Attached, where: string, error: unknown): void {
+  if (!(error instanceof BpfError)) throw error;
+  if (error.code === 'ENODEV') return;
+  const reason = taken.includes(error.code)
+    ? 'somebody else has an XDP program there'
+    : `the driver refuses it: ${error.code}`;
+  done.left.push({ where, reason });
 }
 
 /** Detaches every pinned link and removes its pin. Returns the pins' names. */

@@ -9,10 +9,12 @@ export interface Attached {
   readonly repointed: string[];
   readonly detached: string[];
   readonly failed: { readonly where: string; readonly error: Error }[];
+  /** XDP, where the driver will not or somebody else is there: nothing is lost by it. */
+  readonly left: { readonly where: string; readonly reason: string }[];
 }
 
 export function nothingAttached(): Attached {
-  return { attached: [], repointed: [], detached: [], failed: [] };
+  return { attached: [], repointed: [], detached: [], failed: [], left: [] };
 }
 
 /** Of two rounds, one after the other. */

@@ -19,6 +19,7 @@ import {
 } from './pins.ts';
 import { inheritedNames, type Sizes } from './sizes.ts';
 import { copyCounters, dropState, takeOverState } from './state.ts';
+import { pinnedXdp } from './xdp.ts';
 
 export interface DatapathOptions {
   /** A directory on a BPF filesystem; it is made if missing. */
@@ -76,6 +77,11 @@ export class Datapath implements Disposable {
     return this.#podsAtTc;
   }
 
+  /** The devices at which XDP is ours, by ifindex. */
+  get xdpDevices(): Set<number> {
+    return pinnedXdp(this.#dir);
+  }
+
   /** The sizes of what is pinned, also if it is another release's. */
   pinnedSizes(): Partial<Sizes> {
     const hash = currentGeneration(this.#dir);
@@ -94,11 +100,11 @@ export class Datapath implements Disposable {
   }
 
   /**
-   * Attaches the current generation to the cgroup and to these devices, and nothing else. With no generation of ours
+   * Attaches the current generation to the cgroup and to these devices, `xdp` by their ifindex, and nothing else. With no generation of ours
    * there is nothing to attach, and what another release attached stays.
    */
-  async attach(devices: readonly Device[]): Promise<Attached | undefined> {
-    this.#hooks = [...deviceHooks(devices), ...cgroupHooks(this.#options.cgroup)];
+  async attach(devices: readonly Device[], xdp: ReadonlySet<number> = new Set()): Promise<Attached | undefined> {
+    this.#hooks = [...deviceHooks(devices, xdp), ...cgroupHooks(this.#options.cgroup)];
     return await this.#attachCurrent();
   }
 

@@ -274,6 +274,7 @@ function toLink(link: IpLink, index: ReadonlyMap<string, number>): NetLink {
     linkNetnsid: link.link_netnsid,
     address: '02:00:00:00:00:01',
     qdisc: 'noqueue',
+    xdpProgram: 0,
   };
 }
 

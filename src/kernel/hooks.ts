@@ -16,9 +16,11 @@ export const socketHooks = [
 export const podHooks = ['from_pod', 'to_pod'] as const;
 /** Those that end in _l3 are for devices without a link header. */
 export const wireHooks = ['from_wire', 'to_wire', 'from_wire_l3', 'to_wire_l3'] as const;
-export type PacketHook = (typeof podHooks)[number] | (typeof wireHooks)[number];
+/** At wires too, but before the kernel makes packets of frames. */
+export const xdpHooks = ['from_wire_xdp'] as const;
+export type PacketHook = (typeof podHooks)[number] | (typeof wireHooks)[number] | (typeof xdpHooks)[number];
 export type ProgramName = PacketHook | (typeof socketHooks)[number];
-export const programNames: readonly ProgramName[] = [...podHooks, ...wireHooks, ...socketHooks];
+export const programNames: readonly ProgramName[] = [...podHooks, ...wireHooks, ...xdpHooks, ...socketHooks];
 
 /** How programs are tied to devices: pinned tcx links, or clsact filters where the kernel is older than 6.6. */
 export type Mechanism = 'tcx' | 'clsact';
@@ -28,7 +30,7 @@ export interface Hook {
   /** What its pin is called: says the place and not the program, so that a device may change its role in one swap. */
   readonly pin: string;
   readonly program: ProgramName;
-  readonly target: Exclude<LinkTarget, { kind: 'xdp' }>;
+  readonly target: LinkTarget;
   /** For people: 'veth3 ingress', 'connect4 of /sys/fs/cgroup'. */
   readonly where: string;
 }
@@ -46,14 +48,16 @@ export function cgroupHooks(path: string): Hook[] {
 /**
  * The hooks of devices. Wires come first, since an untranslated address must not leave by them; and before each way there
  * the way back, so that whatever a program begins finds its answers translated: programs find the flows of those before.
- * What came in by one wire may go back by another; pods are apart from each other.
+ * What came in by one wire may go back by another; pods are apart from each other. XDP begins nothing, and what it does not
+ * know it leaves to those before. `xdp`: the ifindexes of the wires that have it.
  */
-export function deviceHooks(devices: readonly Device[]): Hook[] {
+export function deviceHooks(devices: readonly Device[], xdp: ReadonlySet<number> = new Set()): Hook[] {
   const wires = devices.filter((device) => device.role === 'wire');
   const pods = devices.filter((device) => device.role === 'pod');
   return [
     ...wires.map((device) => deviceHook(device, 'egress', device.hasLinkHeader ? 'to_wire' : 'to_wire_l3')),
     ...wires.map((device) => deviceHook(device, 'ingress', device.hasLinkHeader ? 'from_wire' : 'from_wire_l3')),
+    ...wires.filter(({ ifindex }) => xdp.has(ifindex)).map(xdpHook),
     ...pods.flatMap((device) => [deviceHook(device, 'egress', 'to_pod'), deviceHook(device, 'ingress', 'from_pod')]),
   ];
 }
@@ -65,4 +69,21 @@ function deviceHook(device: Device, direction: 'ingress' | 'egress', program: Pr
     target: { kind: 'tcx', ifindex: device.ifindex, direction },
     where: `${device.name} ${direction}`,
   };
+}
+
+const XDP_PIN = /^xdp-(\d+)$/;
+
+function xdpHook({ ifindex, name }: Device): Hook {
+  return { pin: `xdp-${ifindex}`, program: 'from_wire_xdp', target: { kind: 'xdp', ifindex }, where: `${name} xdp` };
+}
+
+/** Is it one of XDP, by a hook's words? */
+export function isXdpPlace(where: string): boolean {
+  return where.endsWith(' xdp');
+}
+
+/** The device of a link's pin, if it is one of XDP. */
+export function xdpIfindex(pin: string): number | undefined {
+  const [, ifindex] = XDP_PIN.exec(pin) ?? [];
+  return ifindex === undefined ? undefined : Number(ifindex);
 }

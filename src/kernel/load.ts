@@ -5,7 +5,7 @@ import { config, maps as layouts } from '../layout.gen.ts';
 import { tableNames } from '../plan/tables.ts';
 import { rodataWith } from './elf.ts';
 import { type Generation, openGeneration, record } from './generation.ts';
-import { podHooks, programNames, socketHooks, wireHooks } from './hooks.ts';
+import { podHooks, programNames, socketHooks, wireHooks, xdpHooks } from './hooks.ts';
 import { generationHash, layoutText, type Objects } from './objects.ts';
 import { generationPath, makeDirectory, type PinDir, removeGeneration, statePin, writeText } from './pins.ts';
 import { inheritedNames, type Sizes, type StateName, stateNames } from './sizes.ts';
@@ -91,6 +91,7 @@ async function loadPrograms(
     load('tc', podHooks),
     load('wire', wireHooks),
     load('connect', socketHooks),
+    load('xdp', xdpHooks),
   ]);
   const loaded = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   const refused = results.find((result) => result.status === 'rejected');

@@ -12,6 +12,7 @@ export interface Objects {
   readonly tc: Uint8Array;
   readonly wire: Uint8Array;
   readonly connect: Uint8Array;
+  readonly xdp: Uint8Array;
 }
 
 /** The compiled programs that came with this release. */
@@ -23,7 +24,7 @@ export function readObjects(directory: string = fileURLToPath(new URL('../../bui
       throw new RefusedError(`cannot read the compiled BPF programs (${(error as Error).message}): run 'make build'`);
     }
   };
-  return { tc: read('tc'), wire: read('wire'), connect: read('connect') };
+  return { tc: read('tc'), wire: read('wire'), connect: read('connect'), xdp: read('xdp') };
 }
 
 /** For so long a UDP flow may be idle. */
@@ -72,7 +73,7 @@ export function layoutTextOf(name: TableName | StateName): string {
 /** What a generation is called: it changes with the programs, the sizes of maps and the settings. */
 export function generationHash(objects: Objects, sizes: Sizes, configHex: string): string {
   const text = Object.entries(sizes).sort(([a], [b]) => (a < b ? -1 : 1));
-  return hash(objects.tc, objects.wire, objects.connect, JSON.stringify(text), configHex).slice(0, 16);
+  return hash(objects.tc, objects.wire, objects.connect, objects.xdp, JSON.stringify(text), configHex).slice(0, 16);
 }
 
 function hash(...parts: (string | Uint8Array)[]): string {

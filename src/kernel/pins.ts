@@ -19,7 +19,7 @@ import { join } from 'node:path';
  *     state -> <map>-... ...    a text too: the names of the pins of its state maps
  *   current -> generation-...   the generation that is filled: links point at its programs, or shall
  *   <map>-<layout>-<rows>       a state map, which outlives generations
- *   links/tcx-<ifindex>-ingress, links/cgroup-connect4 …
+ *   links/tcx-<ifindex>-ingress, links/xdp-<ifindex>, links/cgroup-connect4 …
  *   trace/                      nothing in it: whoever listens to events holds its lock
  */
 export interface PinDir {

@@ -39,17 +39,20 @@ test('unload() tells devices by their names, and one that is gone by its pin', a
     const ifindex = links.find((link) => link.name === name)?.ifindex ?? 0;
     return { ifindex, name, role: 'pod', hasLinkHeader: true, reason: '' };
   });
+  const wire = devices.map((device): Device => ({ ...device, role: 'wire' }));
   const config = encodeConfig(netnsCookie());
   const sizes = { ...defaultSizes, flows: 1024, half_open: 1024, socket_reverse: 1024, counters: 1024 };
   makeDirectory(dir.path);
   const { programs } = await loadGeneration(dir, { objects: readObjects(), sizes, config });
-  await attachHooks(dir, deviceHooks(devices), programs, 'tcx');
+  await attachHooks(dir, deviceHooks(wire, new Set(devices.map(({ ifindex }) => ifindex))), programs, 'tcx');
   box.ip('link', 'del', 'gone1');
   const gone = devices[1]?.ifindex;
   t.deepEqual((await unload(dir.path)).links.sort(), [
     'named1 egress',
     'named1 ingress',
+    'named1 xdp',
     `tcx-${gone}-egress`,
     `tcx-${gone}-ingress`,
+    `xdp-${gone}`,
   ]);
 });

@@ -53,7 +53,7 @@ export async function unload(path: string): Promise<Unloaded> {
 }
 
 function placeOf(pin: string, names: ReadonlyMap<number, string>): string {
-  const [, ifindex, direction] = /^tcx-(\d+)-(ingress|egress)$/.exec(pin) ?? [];
+  const [, ifindex, direction = 'xdp'] = /^(?:tcx|xdp)-(\d+)(?:-(ingress|egress))?$/.exec(pin) ?? [];
   const name = names.get(Number(ifindex));
   return name === undefined ? pin : `${name} ${direction}`;
 }

@@ -79,7 +79,7 @@ test('wiresOf() is of wires only, each family by itself; null where nothing is k
   const pod: Device = { ...eth0, ifindex: 3, role: 'pod' };
   const addresses = [address('fd00::7', { flags: 0x20 }), address('fd00::8')];
   t.deepEqual(wiresOf({ links: [], addresses, routes: [] }, [eth0, pod], [], noDetector), [
-    { ifindex: 2, ipv4: null, ipv6: 'fd00::8', ofPods: false },
+    { ifindex: 2, ipv4: null, ipv6: 'fd00::8', ofPods: false, mac: null, takesFrames: false, returnsFrames: false },
   ]);
 });
 
@@ -91,4 +91,33 @@ test('wiresOf() says of which wires the detector holds that pods are behind them
     );
   t.deepEqual(of('eth0'), [true]);
   t.deepEqual(of('eth1'), [false]);
+});
+
+test('wiresOf() knows the MAC of an Ethernet device, and how XDP may send by it', (t) => {
+  const link = { ifindex: 2, address: '02:00:00:00:00:07', kind: '' } as NetLink;
+  const able = { native: true, takesFrames: true };
+  const of = (more: Partial<NetLink>, features: typeof able | undefined = able, device: Device = eth0) => {
+    const known = features && new Map([[2, features]]);
+    const [wire] = wiresOf(
+      { links: [{ ...link, ...more }], addresses: [], routes: [] },
+      [device],
+      [],
+      noDetector,
+      known,
+    );
+    return [wire?.mac, wire?.takesFrames, wire?.returnsFrames];
+  };
+  t.deepEqual(of({}), [link.address, true, true]);
+  t.deepEqual(of({}, { native: true, takesFrames: false }), [link.address, false, true]);
+  t.deepEqual(of({}, { native: false, takesFrames: false }), [link.address, false, false]);
+  t.deepEqual(of({ kind: 'veth' }), [link.address, true, false]);
+  for (const [more, device] of [
+    [{}, { ...eth0, hasLinkHeader: false }],
+    [{ address: '' }, eth0],
+    [{ address: '00:'.repeat(19).concat('00') }, eth0],
+  ] as const) {
+    t.deepEqual(of(more, able, device), [null, false, false]);
+  }
+  const [unknown] = wiresOf({ links: [link], addresses: [], routes: [] }, [eth0], [], noDetector);
+  t.like(unknown, { takesFrames: false, returnsFrames: true }, 'a kernel that does not tell');
 });

@@ -4,32 +4,47 @@ import type { Wire } from '../plan/world.ts';
 import { type Detector, isOfPods } from './detector.ts';
 import { type Device, isOrdinaryRoute, type Network } from './devices.ts';
 import { GLOBAL_SCOPE } from './network.ts';
+import type { DriverFeatures } from './xdp.ts';
 
 /** rtnetlink(7), if_addr.h: what makes an address one that the kernel does not choose of itself, or not yet. */
 const DISCOURAGED = 0x01 | 0x08 | 0x20 | 0x40; // secondary or temporary, duplicate, deprecated, tentative
 
+/** '02:00:00:00:00:01': an InfiniBand address is longer, for example. */
+const MAC_TEXT = 17;
+
 /**
  * Each wire, and what the source becomes of what is forwarded by it on behalf of a client from outside: what its routes
  * prefer, those by way of a gateway first and the broader first; else its first address; else the node's. A gateway
- * sends the answers back to it, whatever it thinks of the client.
+ * sends the answers back to it, whatever it thinks of the client. `features`: of their drivers.
  */
 export function wiresOf(
   network: Network,
   devices: readonly Device[],
   nodeAddresses: readonly Address[],
   detector: Detector,
+  features?: DriverFeatures,
 ): Wire[] {
   const wires = devices.filter(({ role }) => role === 'wire');
   const { links } = network;
-  return wires.map(({ ifindex }) => {
+  return wires.map(({ ifindex, hasLinkHeader }) => {
     const link = links.find((one) => one.ifindex === ifindex);
     const source = (family: 4 | 6): Address | null =>
       preferredSource(network.routes, ifindex, family) ??
       firstAddress(network.addresses, ifindex, family) ??
       firstOfFamily(nodeAddresses, family) ??
       null;
-    const ofPods = link !== undefined && isOfPods(detector, link, links);
-    return { ifindex, ipv4: source(4), ipv6: source(6), ofPods };
+    const isEthernet = hasLinkHeader && link?.address.length === MAC_TEXT;
+    const can = features?.get(ifindex);
+    return {
+      ifindex,
+      ipv4: source(4),
+      ipv6: source(6),
+      ofPods: link !== undefined && isOfPods(detector, link, links),
+      mac: isEthernet ? link.address : null,
+      takesFrames: isEthernet && can?.takesFrames === true,
+      /* what a veth sends back lies at a peer without a program until something else wakes that */
+      returnsFrames: isEthernet && link.kind !== 'veth' && can?.native !== false,
+    };
   });
 }
 

@@ -168,10 +168,21 @@ test('switchesRow() sends the programs to removed backends only if there are som
 test('nodeAddressRow() and wireRow() are of 16 byte addresses, all zero for none', (t) => {
   t.deepEqual(nodeAddressRow('192.0.2.1'), ['00000000000000000000ffffc0000201', '00000000']);
   for (const address of ['127.0.0.1', '::1']) t.is(nodeAddressRow(address)[1], '01000000', 'for sockets alone');
-  const wire = { ifindex: 258, ipv4: '192.0.2.1', ipv6: null, ofPods: false };
+  const wire = {
+    ifindex: 258,
+    ipv4: '192.0.2.1',
+    ipv6: null,
+    ofPods: false,
+    mac: null,
+    takesFrames: false,
+    returnsFrames: false,
+  };
   const addresses = `00000000000000000000ffffc0000201${'00'.repeat(16)}`;
-  t.deepEqual(wireRow(wire), ['02010000', `${addresses}00000000`]);
-  t.deepEqual(wireRow({ ...wire, ofPods: true }), ['02010000', `${addresses}01000000`]);
+  t.deepEqual(wireRow(wire), ['02010000', `${addresses}00000000${'00'.repeat(8)}`]);
+  t.deepEqual(wireRow({ ...wire, ofPods: true }), ['02010000', `${addresses}01000000${'00'.repeat(8)}`]);
+  const frames = wireRow({ ...wire, mac: '02:00:00:00:00:fe', takesFrames: true });
+  t.is(frames[1], `${addresses}020000000200000000fe0000`);
+  t.is(wireRow({ ...wire, returnsFrames: true })[1], `${addresses}04000000${'00'.repeat(8)}`);
 });
 
 test('sourceClassRow() is a prefix, in bits of the mapped address, and who sends from there', (t) => {

@@ -139,8 +139,16 @@ export function nodeAddressRow(address: Address): Row {
   return [addressToHex(address), nodeAddress.encode(flags)];
 }
 
-export function wireRow({ ifindex, ipv4, ipv6, ofPods }: Wire): Row {
-  const row = { ipv4: addressOrZeros(ipv4), ipv6: addressOrZeros(ipv6), flags: ofPods ? wireFlag.pods : 0 };
+export function wireRow({ ifindex, ipv4, ipv6, ofPods, mac, takesFrames, returnsFrames }: Wire): Row {
+  const row = {
+    ipv4: addressOrZeros(ipv4),
+    ipv6: addressOrZeros(ipv6),
+    flags:
+      (ofPods ? wireFlag.pods : 0) |
+      (takesFrames ? wireFlag.takes_frames : 0) |
+      (returnsFrames ? wireFlag.returns_frames : 0),
+    mac: (mac ?? '00:00:00:00:00:00').replaceAll(':', ''),
+  };
   return [u32.encode(ifindex), wire.encode(row)];
 }
 

@@ -25,6 +25,12 @@ export interface Wire {
   readonly ipv6: Address | null;
   /** What comes in by it is from pods of this node. */
   readonly ofPods: boolean;
+  /** '02:00:00:00:00:01'; null: it has no Ethernet header. */
+  readonly mac: string | null;
+  /** XDP may send frames by it with a redirect. */
+  readonly takesFrames: boolean;
+  /** XDP may send back what came by it. */
+  readonly returnsFrames: boolean;
 }
 
 /** This node itself, a pod of some node, or a pod of this one, to which all packets come by here. */

@@ -110,7 +110,17 @@ EXCHANGE(node_addresses, struct plain_address, NODE_ADDRESS_KEY, struct node_add
 #define SOURCE_RANGE_KEY(X) X(prefix_length, 160) X(service_port, 0x41424344) IPV4(X, source)
 EXCHANGE(source_ranges, struct source_range_key, SOURCE_RANGE_KEY, struct number, BIG_ID)
 
-#define WIRE(X) IPV4(X, ipv4) IPV6(X, ipv6) X(flags, WIRE_PODS)
+#define WIRE(X)                                                                                                        \
+	IPV4(X, ipv4)                                                                                                  \
+	IPV6(X, ipv6)                                                                                                  \
+	X(flags, WIRE_PODS | WIRE_TAKES_FRAMES)                                                                        \
+	X(mac[0], 2)                                                                                                   \
+	X(mac[1], 0x13)                                                                                                \
+	X(mac[2], 0x24)                                                                                                \
+	X(mac[3], 0x35)                                                                                                \
+	X(mac[4], 0x46)                                                                                                \
+	X(mac[5], 0x57)                                                                                                \
+	X(zero, 0)
 EXCHANGE(wires, struct number, BIG_ID, struct wire, WIRE)
 
 #define REMOVED_BACKEND_KEY(X)                                                                                         \

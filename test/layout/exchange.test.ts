@@ -111,7 +111,10 @@ const rows: { [Name in keyof typeof maps]: Row<(typeof maps)[Name]> } = {
     key: { prefixLength: 160, servicePort: 0x41424344, source: ipv4 } satisfies SourceRangeKey,
     value: bigId,
   },
-  wires: { key: bigId, value: { ipv4, ipv6, flags: wireFlag.pods } satisfies Wire },
+  wires: {
+    key: bigId,
+    value: { ipv4, ipv6, flags: wireFlag.pods | wireFlag.takes_frames, mac: '021324354657' } satisfies Wire,
+  },
   source_classes: { key: { prefixLength: 128, address: ipv4 } satisfies CidrKey, value: bigId },
   removed_backends: {
     key: { address: ipv6, servicePort: 0x41424344, port: 0x8182 } satisfies RemovedBackendKey,

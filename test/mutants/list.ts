@@ -8,6 +8,7 @@ import { servers } from './servers.ts';
 import { sockets } from './sockets.ts';
 import { stages } from './stages.ts';
 import { telling } from './telling.ts';
+import { xdp } from './xdp.ts';
 
 /**
  * All deliberate faults. One that was found in real life belongs here, beside the test that would have caught it. `make
@@ -23,4 +24,5 @@ export const mutants: readonly Mutant[] = [
   ...sockets,
   ...servers,
   ...explaining,
+  ...xdp,
 ];

@@ -8,6 +8,7 @@ import { readNetwork } from '../../src/kernel/network.ts';
 import { defaultNodePorts } from '../../src/kernel/node-ports.ts';
 import { currentGeneration, listLinkPins, pinDir } from '../../src/kernel/pins.ts';
 import { readSettledTables } from '../../src/kernel/tables.ts';
+import { readDriverFeatures } from '../../src/kernel/xdp.ts';
 import { defaultRanges } from '../../src/kube/allocate.ts';
 import { readManifests } from '../../src/kube/manifests.ts';
 import { parse } from '../../src/kube/parse.ts';
@@ -91,7 +92,9 @@ export function differences(a: ReadonlyMap<string, string>, b: ReadonlyMap<strin
 export async function plannedTables(node: Node, manifests: string, serviceCidrs: string): Promise<Tables> {
   const { objects } = await readManifests(manifests);
   setNetns(`/run/netns/${node.netns}`);
-  const network = await readNetwork().finally(() => setNetns(`/proc/${process.pid}/ns/net`));
+  const [network, driverFeatures] = await Promise.all([readNetwork(), readDriverFeatures()]).finally(() =>
+    setNetns(`/proc/${process.pid}/ns/net`),
+  );
   const parsed = parse(objects, { serviceProxyName: null, ranges: defaultRanges }, null);
   const cidrs = serviceCidrs.split(',').flatMap((text) => parseCidr(text) ?? []);
   const nodeAddresses = ownNode(parsed, node.name)?.internalIPs ?? [];
@@ -105,6 +108,7 @@ export async function plannedTables(node: Node, manifests: string, serviceCidrs:
     detector: noDetector,
     podsAtTc: true,
     primaryAddress: null,
+    driverFeatures,
   });
   const roomy = byTable(() => 2 ** 26);
   const tables = emptyTables();
