@@ -1,71 +1,31 @@
 import type { Logger } from 'pino';
+import type { AgentOptions } from './agent-options.ts';
 import { Alarm } from './alarm.ts';
 import { changesOf } from './changes.ts';
 import { counted } from './count.ts';
 import { type Health, makeHealth } from './health.ts';
-import { type Keeper, type KeeperOptions, makeKeeper } from './keeper.ts';
+import { type Keeper, makeKeeper } from './keeper.ts';
 import type { Attached } from './kernel/attached.ts';
-import type { Datapath } from './kernel/datapath.ts';
-import type { Detector } from './kernel/detector.ts';
-import { classifyDevices, type Device, type Network, type Role } from './kernel/devices.ts';
+import { classifyDevices, type Device, type Network } from './kernel/devices.ts';
 import { isXdpPlace } from './kernel/hooks.ts';
 import { BpfError, NetWatch } from './kernel/kernel.ts';
 import { readNetwork } from './kernel/network.ts';
-import type { NodePortSelection } from './kernel/node-ports.ts';
 import { RefusedError } from './kernel/refused.ts';
-import type { Sizes } from './kernel/sizes.ts';
-import { chooseXdp, type DriverFeatures, readDriverFeatures, type XdpChoice, type XdpDevice } from './kernel/xdp.ts';
 import { changedServices } from './kube/changes.ts';
 import { type ManifestSnapshot, type ManifestSource, watchManifests } from './kube/manifests.ts';
-import { type Parsed, type ParseSettings, parse } from './kube/parse.ts';
+import { type Parsed, parse } from './kube/parse.ts';
 import { changeTriggers } from './kube/triggers.ts';
-import type { Metrics } from './metrics.ts';
-import type { Address, Cidr } from './model/address.ts';
 import { hasOtherRows, healthCheckAddresses, isOtherNode, makeWorld, ownNode } from './own-node.ts';
 import type { PlanOptions, World } from './plan/plan.ts';
 import { makeReport, type Report } from './report.ts';
 import type { ServiceHealth } from './service-health.ts';
+import { type XdpLook, xdpLook } from './xdp-look.ts';
 
 /** How often removed UDP backends are looked after, while there are any. */
 const REVIEW_SECONDS = 60;
 
 /** How soon a person reads that a NodePort was refused to a process. */
 const BIND_SECONDS = 5;
-
-export interface AgentOptions {
-  readonly datapath: Datapath;
-  readonly log: Logger;
-  /** A file or directory. */
-  readonly manifests: string;
-  readonly node: string;
-  readonly parse: ParseSettings;
-  /** `--service-cidr`, if a person gave it. */
-  readonly serviceCidrs: readonly Cidr[];
-  readonly devices: ReadonlyMap<string, Role>;
-  /** Where NodePorts answer. */
-  readonly nodePorts: NodePortSelection;
-  /** What counts as a pod at a wire. */
-  readonly detector: Detector;
-  /** Who translates the connected UDP sockets of pods: 'host' leaves them to tc, 'all' does not, 'auto' goes by what is attached. */
-  readonly socketUdp: 'auto' | 'host' | 'all';
-  /** Where XDP runs; nowhere if nobody says. */
-  readonly xdp?: XdpChoice;
-  readonly sizes: Partial<Sizes>;
-  readonly auditSeconds: number;
-  /** Which address of this node is its primary one, if a person said so. */
-  readonly primaryAddress?: Address | null;
-  /** Load balancers may ask at healthCheckNodePorts on the addresses of NodePorts alone; else on all there are. */
-  readonly hasNarrowHealthChecks?: boolean;
-  /** Who judges whether the agent does its work. */
-  readonly health?: Health;
-  /** How soon a healthCheckNodePort that is taken is tried again. */
-  readonly healthCheckRetryMs?: number;
-  /** Who counts what is done. */
-  readonly metrics?: Metrics;
-  /** Told when nothing stands in the way of running any more. */
-  readonly onStart?: () => void;
-  readonly writer?: KeeperOptions['writer'];
-}
 
 /**
  * Keeps this node's kernel what the objects say until `signal` is aborted; then finishes the step it is at and leaves
@@ -88,6 +48,7 @@ class Agent {
   readonly #keeper: Keeper;
   readonly #report: Report;
   readonly #alarm = new Alarm();
+  readonly #xdp: XdpLook;
   readonly #health: Health;
   #serviceHealth: ServiceHealth | undefined;
   #source: ManifestSource | undefined;
@@ -98,8 +59,6 @@ class Agent {
   #parsed: Parsed | undefined;
   #network: Network = { links: [], addresses: [], routes: [] };
   #devices: readonly Device[] = [];
-  #driverFeatures: DriverFeatures;
-  #xdp: readonly XdpDevice[] = [];
   #world: World | undefined;
 
   /** Services to look at in the next pass. */
@@ -117,6 +76,7 @@ class Agent {
   constructor(options: AgentOptions, signal: AbortSignal) {
     const { datapath, log, sizes, writer, metrics } = options;
     this.#options = options;
+    this.#xdp = xdpLook(options.xdp ?? 'off');
     this.#signal = signal;
     this.#log = log;
     this.#keeper = makeKeeper({
@@ -219,11 +179,8 @@ class Agent {
     this.#network = await readNetwork();
     const addresses = (this.#parsed && ownNode(this.#parsed, node)?.internalIPs) ?? [];
     this.#devices = classifyDevices(this.#network, { nodeAddresses: addresses, overrides });
-    this.#driverFeatures = await readDriverFeatures();
-    const { xdp = 'off' } = this.#options;
-    this.#xdp = chooseXdp(this.#network, this.#devices, this.#driverFeatures, xdp, datapath.xdpDevices);
-    const running = new Set(this.#xdp.flatMap(({ ifindex, runs }) => (runs ? [ifindex] : [])));
-    const attached = await datapath.attach(this.#devices, running);
+    const xdp = await this.#xdp.look(this.#network, this.#devices, datapath.xdpDevices);
+    const attached = await datapath.attach(this.#devices, xdp);
     if (attached === undefined) return;
     this.#takeAttached(attached, isAudit ? 'warn' : 'info');
     if (!isAudit && this.#world !== undefined) return;
@@ -232,12 +189,10 @@ class Agent {
 
   #takeAttached(attached: Attached, level: 'info' | 'warn'): void {
     this.#report.attached(attached, this.#devices, level);
-    this.#report.xdp(this.#xdp, attached);
+    this.#report.xdp(this.#xdp.devices, attached);
     /* some drivers take frames of others only since they have a program themselves */
-    if (attached.attached.some(isXdpPlace)) {
-      this.#networkChanged = true;
-      this.#alarm.ring();
-    }
+    this.#networkChanged ||= attached.attached.some(isXdpPlace);
+    if (this.#networkChanged) this.#alarm.ring();
     const [failure] = attached.failed;
     if (failure === undefined) return;
     this.#networkChanged = true;
@@ -303,17 +258,9 @@ class Agent {
   #makeWorld(parsed: Parsed): World {
     const { node: name, serviceCidrs, nodePorts, detector, primaryAddress = null } = this.#options;
     const [network, devices] = [this.#network, this.#devices];
-    return makeWorld(parsed, {
-      name,
-      serviceCidrs,
-      network,
-      devices,
-      nodePorts,
-      detector,
-      podsAtTc: this.#podsAtTc(),
-      primaryAddress,
-      driverFeatures: this.#driverFeatures,
-    });
+    const [podsAtTc, driverFeatures] = [this.#podsAtTc(), this.#xdp.features];
+    const rest = { network, devices, podsAtTc, primaryAddress, driverFeatures };
+    return makeWorld(parsed, { name, serviceCidrs, nodePorts, detector, ...rest });
   }
 
   #podsAtTc(): boolean {

@@ -1,4 +1,5 @@
-import { type AgentOptions, runAgent } from './agent.ts';
+import { runAgent } from './agent.ts';
+import type { AgentOptions } from './agent-options.ts';
 import { makeHealth } from './health.ts';
 import { Datapath } from './kernel/datapath.ts';
 import { tellsByDevice } from './kernel/detector.ts';

@@ -110,7 +110,7 @@ test('Datapath.replace() loads, pins and attaches; reopening adopts that and cha
 
   using again = Datapath.open(options('adopt'));
   const attached = await again.attach(devices);
-  t.deepEqual(attached, { attached: [], repointed: [], detached: [], failed: [] });
+  t.deepEqual(attached, { attached: [], repointed: [], detached: [], failed: [], left: [] });
   t.is(current(again).hash, hash);
   t.true(again.isCurrent(small));
   t.true(again.podsAtTc);
