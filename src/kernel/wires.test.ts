@@ -84,7 +84,7 @@ test('wiresOf() is of wires only, each family by itself; null where nothing is k
 });
 
 test('wiresOf() says of which wires the detector holds that pods are behind them', (t) => {
-  const links = [{ name: 'eth0', ifindex: 2, master: 0 } as NetLink];
+  const links = [{ name: 'eth0', ifindex: 2, master: 0, address: '' } as NetLink];
   const of = (bridge: string) =>
     wiresOf({ links, addresses: [], routes: [] }, [eth0], [], { mode: 'BridgeInterface', bridge }).map(
       ({ ofPods }) => ofPods,
