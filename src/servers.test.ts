@@ -2,15 +2,17 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import test from 'ava';
-import { runAgentIn, writeManifest } from '../test/agent.ts';
+import { pinPath, readPinned, runAgentIn, writeManifest } from '../test/agent.ts';
+import { startCli, untilSays } from '../test/cli.ts';
 import { ask, balanced, makeServerBox, nodeN1, settles, start, type Wanted } from '../test/servers.ts';
 import { makeHealth } from './health.ts';
 import { writeTo } from './kernel/apply.ts';
 import { BpfError } from './kernel/kernel.ts';
 import { frontendKey } from './layout.gen.ts';
+import { addressToHex } from './model/address.ts';
 import { type Clock, makeProgress } from './progress.ts';
 
 const box = makeServerBox();
@@ -191,4 +193,34 @@ test.serial('a crowd of silent clients takes neither the agent nor its file desc
   execFileSync('prlimit', ['--pid', String(agent.pid), '--nofile=4096:']);
   await settles(async () => assert.equal((await ask('http://127.0.0.1:30100/')).status, 503));
   t.is(agent.exitCode, null);
+});
+
+test.serial('what a configuration file says reaches the kernel and the servers', async (t) => {
+  const config = `${box.directory}/kp.yaml`;
+  const fields = [
+    'apiVersion: kubeproxy.config.k8s.io/v1alpha1',
+    'kind: KubeProxyConfiguration',
+    'hostnameOverride: N1',
+    'nodePortAddresses: [192.0.2.0/24, localhost]',
+    'clusterCIDR: 10.244.0.0/16',
+    'healthzBindAddress: 192.0.2.7:20256',
+    'metricsBindAddress: 0.0.0.0:20249',
+    'logging: {verbosity: 4}',
+  ];
+  writeFileSync(config, fields.join('\n'));
+  const manifests = writeManifest(box, 'config.json', [nodeN1(), ...balanced({ here: ['10.1.0.1'] })]);
+  const place = ['--pin-dir', pinPath(box, 'config'), '--cgroup', box.cgroup, '--map-size', 'flows=1024'];
+  const agent = startCli(['run', '--manifests', manifests, '--config', config, '--log-format', 'text', ...place]);
+  t.teardown(() => agent.kill('SIGKILL'));
+  const log = await untilSays(agent, / written for 1 Service in/);
+  t.notRegex(log, / warn /);
+  t.regex(log, / debug /);
+  const tables = await readPinned(box, 'config');
+  const addresses = ['192.0.2.7', '127.0.0.1', '::1'].map(addressToHex);
+  t.deepEqual([...tables.node_addresses.keys()].sort(), addresses.sort());
+  t.true([...tables.source_classes.keys()].some((key) => key.includes(addressToHex('10.244.0.0'))));
+  t.is((await settles(() => ask('http://192.0.2.7:20256/healthz'))).status, 200, 'the Node is n1');
+  await t.throwsAsync(ask('http://127.0.0.1:20256/healthz'));
+  t.is((await settles(() => ask('http://[::1]:20249/proxyMode'))).status, 200);
+  t.is((await settles(() => ask('http://127.0.0.1:30100/'))).status, 200);
 });

@@ -151,8 +151,7 @@ function withPort(
   if (port === undefined) return address === undefined ? undefined : { value: address, where };
   if (!/^\d{1,5}$/.test(port)) throw new UsageError(`${flag}-port ${port} is not a port`);
   if (Number(port) === 0) return { value: '', where: `${flag}-port` };
-  const hasPort =
-    address !== undefined && /[\].\d]:\d+$/.test(address) && (address.includes('.') || address.includes(']'));
+  const hasPort = address !== undefined && /^(\[.*\]|[^:]*):\d+$/.test(address);
   if (hasPort) return { value: address, where };
   const bare = address ?? host;
   return {
