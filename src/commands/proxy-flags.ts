@@ -35,8 +35,7 @@ export function addRuleFlags(cli: Argv): Argv {
     .option('config', text('a KubeProxyConfiguration (v1alpha1); flags win over what it says'))
     .option('nodeport-addresses', {
       type: 'string',
-      array: true,
-      requiresArg: true,
+      array: true, // of an empty text yargs makes no item, which says nothing
       defaultDescription: 'primary',
       describe:
         'A,B: on which addresses of the node nodePorts answer: CIDRs, primary, localhost (for its own processes), all',
@@ -123,7 +122,7 @@ function saidBy(flags: ProxyFlags): Said {
     value === undefined ? undefined : { value, where };
   return {
     node: of('--hostname-override', flags.hostnameOverride || undefined),
-    bindAddress: of('--bind-address', flags.bindAddress),
+    bindAddress: of('--bind-address', flags.bindAddress || undefined),
     healthzAddress: withPort('--healthz', flags.healthzBindAddress, flags.healthzPort, '0.0.0.0'),
     metricsAddress: withPort('--metrics', flags.metricsBindAddress, flags.metricsPort, '127.0.0.1'),
     bindHardFail: of('--bind-address-hard-fail', flags.bindAddressHardFail),
@@ -132,7 +131,10 @@ function saidBy(flags: ProxyFlags): Said {
     bridge: of('--pod-bridge-interface', flags.podBridgeInterface),
     prefix: of('--pod-interface-name-prefix', flags.podInterfaceNamePrefix),
     masqueradeAll: of('--masquerade-all', flags.masqueradeAll),
-    nodePortAddresses: of('--nodeport-addresses', flags.nodeportAddresses),
+    nodePortAddresses: of(
+      '--nodeport-addresses',
+      flags.nodeportAddresses?.length ? flags.nodeportAddresses : undefined,
+    ),
     verbosity: of('-v', flags.v),
     logFormat: of('--logging-format', flags.loggingFormat),
     kubeconfig: of('--kubeconfig', flags.kubeconfig || undefined),
