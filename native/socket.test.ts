@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import anyTest from 'ava';
 import { enterNewNetns, run, turnsDuring } from './fixtures/playground.ts';
-import { type BpfError, destroySocket, listSockets, type NetSocket, setNetns } from './index.ts';
+import { type BpfError, destroySocket, listSockets, type NetSocket, setNetns, tryConnect } from './index.ts';
 
 const test = anyTest.serial;
 const netns = enterNewNetns();
@@ -141,4 +141,18 @@ test('each namespace has its own sockets', async (t) => {
   setNetns(netns.path);
   t.deepEqual(await only(4, 4009), found);
   socket.close();
+});
+
+test('tryConnect() tells how connect() began, in both families', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  t.is(tryConnect({ protocol: 'tcp', mark: 7, address: '127.0.0.1', port }), 'ok');
+  t.is(tryConnect({ protocol: 'udp', mark: 0, address: '::1', port: 9 }), 'ok');
+  t.is(tryConnect({ protocol: 'udp', mark: 0, address: '198.51.100.1', port: 9 }), 'ENETUNREACH');
+  server.close();
+});
+
+test('tryConnect() to what is no address says so', (t) => {
+  t.throws(() => tryConnect({ protocol: 'tcp', mark: 0, address: '10.0.0', port: 9 }), { code: 'EINVAL' });
 });

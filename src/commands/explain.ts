@@ -108,8 +108,10 @@ async function openLoaded(flags: ExplainFlags, questions: readonly Question[]): 
 
 /** What manifests say, on a node that may be anywhere. */
 async function openDescribed(flags: ExplainFlags, questions: readonly Question[]): Promise<Opened> {
+  const { requirePermission } = await import('../kernel/machine.ts');
   const { readDescribed } = await import('./described.ts');
   const { openOffline } = await import('../explain/offline.ts');
+  requirePermission();
   const { described, problems } = await readDescribed(flags.manifests ?? '', flags);
   const offline = await openOffline(described, questions, { cgroup: flags.cgroup });
   for (const { object, reason } of [...problems, ...offline.problems]) process.stderr.write(`${object}: ${reason}\n`);

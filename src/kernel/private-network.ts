@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { BpfError, netLinks, netRequest, setNetns, unshareNetns } from 'libbpf-ts';
 import { type Address, addressToHex, familyOf } from '../model/address.ts';
 import { RefusedError } from './refused.ts';
@@ -68,23 +68,28 @@ async function makeWays(local: Iterable<Address>): Promise<number> {
   const kind = attribute(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, Buffer.from('veth')));
   const name = attribute(IFLA_IFNAME, Buffer.from('wire\0'));
   netRequest(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, Buffer.concat([linkHeader(0), name, kind]));
+  const hasIPv6 = existsSync('/proc/sys/net/ipv6');
+  if (hasIPv6) setting('ipv6', 'disable_ipv6', '0');
   const links = await netLinks();
   for (const { ifindex } of links) netRequest(RTM_NEWLINK, 0, linkHeader(ifindex));
   const wire = links.find((link) => link.name === 'wire')?.ifindex ?? 0;
-  for (const family of [4, 6] as const) {
-    const forwarding = `/proc/sys/net/ipv${family}/conf/all/forwarding`;
-    try {
-      writeFileSync(forwarding, '1');
-      netRequest(RTM_NEWROUTE, NLM_F_CREATE, routeTo(null, family, 'out', wire));
-    } catch (error) {
-      if (family === 4) throw error; // a machine may do without IPv6
-    }
+  setting('ipv4', 'forwarding', '1');
+  netRequest(RTM_NEWROUTE, NLM_F_CREATE, routeTo(null, 4, 'out', wire));
+  if (hasIPv6) {
+    setting('ipv6', 'forwarding', '1');
+    netRequest(RTM_NEWROUTE, NLM_F_CREATE, routeTo(null, 6, 'out', wire));
   }
   for (const address of local) {
-    if (/^(127\.|::1$)/.test(address)) continue;
+    if (/^(127\.|::1$)/.test(address) || (familyOf(address) === 6 && !hasIPv6)) continue;
     netRequest(RTM_NEWROUTE, NLM_F_CREATE, routeTo(address, familyOf(address), 'local', LOOPBACK));
   }
   return wire;
+}
+
+/** Nothing is written where it is so already: sysctls may be read-only in a container. */
+function setting(family: 'ipv4' | 'ipv6', name: string, value: string): void {
+  const path = `/proc/sys/net/${family}/conf/all/${name}`;
+  if (readFileSync(path, 'utf8').trim() !== value) writeFileSync(path, value);
 }
 
 /** struct ifinfomsg of a device that is to be up. */
