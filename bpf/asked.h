@@ -32,6 +32,9 @@ PURE bool is_left_to_tc(const struct call *call, const struct frontend *frontend
 {
 	if (call->in_host || !node->pods_at_tc)
 		return false;
+	/* of a socket the source cannot be replaced */
+	if (is_masqueraded_always(frontend))
+		return true;
 	return frontend->affinity_seconds ||
 	       (call->frontend.protocol == IPPROTO_UDP && (call->connected || call->has_peer));
 }

@@ -119,7 +119,7 @@ PURE bool keeps_source(int class, const struct packet *packet, const struct fron
 		       const struct backend *backend)
 {
 	if (class == SOURCE_OWN_POD)
-		return !same_address(&backend->address, &packet->tuple.source);
+		return !is_masqueraded_always(frontend) && !same_address(&backend->address, &packet->tuple.source);
 	return class == SOURCE_OUTSIDE && frontend->flags & FRONTEND_LOCAL_OUTSIDE;
 }
 
@@ -141,13 +141,15 @@ PURE int choose_service(const struct packet *packet, const struct frontend *fron
 	flow->destination_port = backend.port;
 	if (packet->tuple.hook != HOOK_FROM_POD) {
 		if (!keeps_source(class, packet, frontend, &backend))
-			flow->flags = FLOW_MASQUERADE;
+			flow->flags = FLOW_MASQUERADE | (is_masqueraded_always(frontend) ? FLOW_EXIT : 0);
 		return REASON_CONNECTED_WIRE;
 	}
 	if (same_address(&backend.address, &packet->tuple.source)) {
 		/* a pod drops what comes from its own address: let it come from the Service's */
 		flow->source = packet->tuple.destination;
 		flow->flags = FLOW_HAIRPIN;
+	} else if (is_masqueraded_always(frontend)) {
+		flow->flags = FLOW_EXIT;
 	}
 	return REASON_CONNECTED_POD;
 }
@@ -219,7 +221,7 @@ __noinline int is_stale(const struct packet *packet, const struct flow *flow, __
 		return false;
 	if (!is_connection(packet))
 		return is_removed(flow->service_port, &flow->destination, flow->destination_port) ||
-		       (age && has_new_owner(packet, flow));
+		       (age && flow->service_port && has_new_owner(packet, flow));
 	if (flow->state & (FLOW_CLIENT_FIN | FLOW_BACKEND_FIN | FLOW_RESET))
 		return true;
 	return flow->service_port && backend_left(packet, flow);

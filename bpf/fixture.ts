@@ -70,11 +70,12 @@ export class Programs implements Disposable {
     return found;
   }
 
-  /** `ifindex`: the device, of the calling thread's network namespace, that the frame passes; loopback unless given. */
-  run(program: string, frame: Uint8Array, ifindex?: number): TestResult {
+  /** `ifindex`: the device, of the calling thread's network namespace, that the frame passes; loopback unless given. `mark`: its. */
+  run(program: string, frame: Uint8Array, ifindex?: number, mark = 0): TestResult {
     const found = this.program(program);
     if (ifindex === undefined) return found.testRun({ data: frame });
     const context = Buffer.alloc(192); // struct __sk_buff
+    context.writeUInt32LE(mark, 8);
     context.writeUInt32LE(ifindex, 40);
     return found.testRun({ data: frame, context });
   }
@@ -243,7 +244,7 @@ export async function loadXdp(beside: Programs): Promise<Programs> {
   return new Programs(await loadObject(elf, { name: 'xdp', maps: options, rodata }));
 }
 
-function settings(hostNetnsCookie: bigint, takesOver: number, fibSource: number): string {
+function settings(hostNetnsCookie: bigint, takesOver: number, fibSource: number, masqueradeMark = 0): string {
   return config.encode({
     hostNetnsCookie,
     tcpEstablishedSeconds: 86_400,
@@ -255,6 +256,7 @@ function settings(hostNetnsCookie: bigint, takesOver: number, fibSource: number)
     fibSource,
     wiresOfPods: 1,
     rehearses: 0,
+    masqueradeMark,
   });
 }
 
@@ -275,6 +277,7 @@ export async function loadPrograms(
   hostNetnsCookie = 0n,
   before?: Programs,
   fibSource = 1,
+  masqueradeMark = 0,
 ): Promise<Programs> {
   const elf = readFileSync(new URL(`../build/bpf/${name}.bpf.o`, import.meta.url));
   const options: NonNullable<LoadOptions['maps']> = Object.fromEntries(
@@ -288,7 +291,7 @@ export async function loadPrograms(
     await loadObject(elf, {
       name,
       maps: options,
-      rodata: rodataWith(elf, 'config', bytes(settings(hostNetnsCookie, before ? 1 : 0, fibSource))),
+      rodata: rodataWith(elf, 'config', bytes(settings(hostNetnsCookie, before ? 1 : 0, fibSource, masqueradeMark))),
     }),
   );
 }

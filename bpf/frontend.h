@@ -49,6 +49,12 @@ PURE int address_find(const struct address *address, struct frontend *copy)
 	return frontend_find(&key, copy);
 }
 
+/* --masquerade-all: of all but Services that are there to show the client's address. */
+PURE bool is_masqueraded_always(const struct frontend *frontend)
+{
+	return config.masquerade_mark && !(frontend->flags & FRONTEND_LOCAL_OUTSIDE);
+}
+
 /* Does the node offer its NodePorts to packets at this address? */
 PURE bool is_node_address(const struct address *address)
 {

@@ -55,8 +55,11 @@ test.before(async () => {
 });
 test.after.always(() => lab?.close());
 
-test.beforeEach(async () => {
-  programs = await loadPrograms('connect', sizes, cookieOf(node.netns));
+test.beforeEach(() => start());
+test.afterEach.always(() => end());
+
+async function start(masqueradeMark = 0): Promise<void> {
+  programs = await loadPrograms('connect', sizes, cookieOf(node.netns), undefined, 1, masqueradeMark);
   links = [];
   for (const attachType of hooks) {
     const program = programs.object.programs[attachType];
@@ -64,14 +67,15 @@ test.beforeEach(async () => {
     links.push(await BpfLink.attach({ kind: 'cgroup', path: node.cgroup, attachType }, program));
   }
   programs.setSwitches({ nodeIpv4: addressToHex(node.ip4), nodeIpv6: addressToHex(node.ip6), podsAtTc: 0 });
-});
-test.afterEach.always(async () => {
+}
+
+async function end(): Promise<void> {
   for (const link of links) {
     await link.detach();
     link.close();
   }
   programs?.[Symbol.dispose]();
-});
+}
 
 /** Both families and protocols, service port 7; the node's own addresses count, and others as a test says. */
 function serveNodePort(addresses: readonly string[] = [node.ip4, node.ip6], of?: readonly [string, string]): void {
@@ -136,6 +140,28 @@ test('a NodePort and an outside address that keep outside traffic on the node gi
     }
   }
   t.is(programs.count(7, 'connected_socket'), 24n);
+});
+
+test('--masquerade-all: sockets of pods are left to tc, but for addresses that keep traffic on the node', async (t) => {
+  await end();
+  await start(1 << 14);
+  const facts = { protocol: TCP, servicePort: 7, any: [[server.ip4, 8080]] as BackendText[], external: true };
+  programs.serve({ ...facts, address: external, port: 80 });
+  programs.serve({
+    ...facts,
+    address: '192.168.50.201',
+    port: 80,
+    flags: frontendFlag.local_outside | frontendFlag.has_endpoint,
+  });
+  const ask = (client: Client, address: string) =>
+    client.request({ protocol: 'tcp', address, port: 80, timeout: 400 }).then(({ ok }) => ok);
+  const node4 = { nodeIpv4: addressToHex(node.ip4), nodeIpv6: addressToHex(node.ip6) };
+  programs.setSwitches({ ...node4, podsAtTc: 1 });
+  t.is(await ask(inHost, external), 1);
+  t.is(await ask(inPod, external), 0);
+  t.is(await ask(inPod, '192.168.50.201'), 1);
+  programs.setSwitches({ ...node4, podsAtTc: 0 });
+  t.is(await ask(inPod, external), 1, 'nobody else would do it');
 });
 
 const loopbacks = [

@@ -11,6 +11,7 @@
  */
 #include "choose.h"
 #include "flow_replace.h"
+#include "masquerade.h"
 #include "nat.h"
 #include "reject.h"
 
@@ -39,6 +40,7 @@ __noinline int translate(struct __sk_buff *skb, const struct packet *packet, con
 {
 	if (!packet || !flow)
 		return TC_ACT_SHOT;
+	mark(skb, flow);
 	if (rewrite(skb, packet, flow))
 		return drop(&packet->tuple, flow->service_port, REASON_DROP_MALFORMED);
 	return send_on(skb, packet, flow);
@@ -75,7 +77,8 @@ PURE int find_from_pod(const struct packet *packet, struct flow *flow, __u32 *ag
 	result = flow_find(&packet->tuple, flow, IN_FLOWS, age);
 	if (result != NONE)
 		return result;
-	if (address_find(&packet->tuple.destination, &frontend) == NONE && !is_node_address(&packet->tuple.destination))
+	if (!config.masquerade_mark && address_find(&packet->tuple.destination, &frontend) == NONE &&
+	    !is_node_address(&packet->tuple.destination))
 		return NOT_OURS;
 	return flow_find(&packet->tuple, flow, IN_HALF_OPEN, age);
 }
@@ -135,6 +138,21 @@ int from_pod(struct __sk_buff *skb)
 	return begin(skb, &packet, &flow, again);
 }
 
+/* What a client sends to this pod, its backend, from the node's address: a flow that goes on, or begins. */
+PURE int exit_to_pod(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, int found, __u32 age)
+{
+	bool again = false;
+
+	if (!goes_on(packet, flow, found, age, &again)) {
+		if (again)
+			use(flow_forget(&packet->tuple, flow));
+		found = is_marked(skb) && may_begin(packet) ? begin_exit(skb, packet, flow) : TC_ACT_UNSPEC;
+		if (found != GOES_ON)
+			return found;
+	}
+	return translate(skb, packet, flow);
+}
+
 SEC("tc")
 int to_pod(struct __sk_buff *skb)
 {
@@ -150,10 +168,12 @@ int to_pod(struct __sk_buff *skb)
 			return found;
 	}
 	found = flow_find(&packet.tuple, &flow, IN_FLOWS | IN_HALF_OPEN, &age);
-	if (found == NONE || found == EXPIRED || found == LAPSED)
-		return TC_ACT_UNSPEC;
 	if (found == UNSTABLE)
 		return drop_unstable(&packet);
+	if (is_marked(skb) || (found != NONE && (flow.flags & (FLOW_EXIT | FLOW_REPLY)) == FLOW_EXIT))
+		return exit_to_pod(skb, &packet, &flow, found, age);
+	if (found == NONE || found == EXPIRED || found == LAPSED)
+		return TC_ACT_UNSPEC;
 	if (is_anothers_answer(&packet, &flow)) {
 		use(flow_move(&packet, &flow));
 		return TC_ACT_UNSPEC;

@@ -149,7 +149,8 @@ struct config {
 	__u32 wires_of_pods; /* 1: some wire may have WIRE_PODS */
 	__u32
 	    rehearses; /* 1: these programs serve nobody: sockets of REHEARSAL_MARK are theirs, and let pass by others */
-	__u32 zero;
+	/* --masquerade-all: the bit of a packet's mark that tells one hook from the other; 0: off */
+	__u32 masquerade_mark;
 };
 
 /* ---- state that outlives a generation: written by the programs ---- */
@@ -178,6 +179,9 @@ enum flow_flag {
 	FLOW_REPLY = 1 << 0,	  /* the way back: its twin is the row that was made for the client's packet */
 	FLOW_HAIRPIN = 1 << 1,	  /* client and backend are one pod: the packet turns around at its veth */
 	FLOW_MASQUERADE = 1 << 2, /* the source became this node's: both ways come in by a wire and leave by a route */
+	/* --masquerade-all: the source becomes this node's where the packet leaves towards the backend. There it is a flow of its
+	 * own, with this flag too and of no Service. */
+	FLOW_EXIT = 1 << 3,
 };
 
 enum flow_state {

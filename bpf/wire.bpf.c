@@ -20,6 +20,7 @@ __noinline int translate(struct __sk_buff *skb, const struct packet *packet, con
 {
 	if (!packet || !flow)
 		return TC_ACT_SHOT;
+	mark(skb, flow);
 	return rewrite(skb, packet, flow) ? drop(&packet->tuple, flow->service_port, REASON_DROP_MALFORMED)
 					  : TC_ACT_UNSPEC;
 }
@@ -63,10 +64,11 @@ static __noinline int choose_source(struct __sk_buff *skb, const struct packet *
 		return REASON_DROP_NO_ROUTE;
 	switch (route_find(skb, packet, &flow->destination, 0, &route)) {
 	case WAY_LOCAL:
-		flow->flags = 0;
+		flow->flags &= FLOW_EXIT;
 		return 0;
 	case WAY_OUT:
 		flow->source = route.source;
+		flow->flags = FLOW_MASQUERADE;
 		return 0;
 	case WAY_NAMELESS:
 		return REASON_DROP_NO_SOURCE_ADDRESS;
@@ -267,7 +269,7 @@ PURE int to_wire_at(struct __sk_buff *skb, __u32 l3)
 	if (found == UNSTABLE)
 		return drop_unstable(&packet);
 	/* a connection of the node itself, but the packet is no socket's: a masqueraded one beside it */
-	if (found != NONE && !(flow.flags & FLOW_REPLY) && !is_sockets(skb, &packet))
+	if (found != NONE && !(flow.flags & (FLOW_REPLY | FLOW_EXIT)) && !is_sockets(skb, &packet))
 		return TC_ACT_UNSPEC;
 	if ((found == FOUND || found == TENTATIVE) && is_anothers_answer(&packet, &flow)) {
 		use(flow_move(&packet, &flow));
@@ -276,8 +278,11 @@ PURE int to_wire_at(struct __sk_buff *skb, __u32 l3)
 	if (!goes_on(&packet, &flow, found, age, &again)) {
 		if (again)
 			use(flow_forget(&packet.tuple, &flow));
-		found = is_tcp(&packet) && is_start(&packet) && is_sockets(skb, &packet) ? begin_direct(&packet, &flow)
-											 : TC_ACT_UNSPEC;
+		found = TC_ACT_UNSPEC;
+		if (is_marked(skb) && may_begin(&packet))
+			found = begin_exit(skb, &packet, &flow);
+		else if (is_tcp(&packet) && is_start(&packet) && is_sockets(skb, &packet))
+			found = begin_direct(&packet, &flow);
 		if (found != GOES_ON)
 			return found == TC_ACT_UNSPEC ? guard(skb, &packet) : found;
 	}

@@ -141,6 +141,7 @@ export interface Config {
   readonly fibSource: number;
   readonly wiresOfPods: number;
   readonly rehearses: number;
+  readonly masqueradeMark: number;
 }
 
 export const config: Codec<Config> = {
@@ -156,7 +157,7 @@ export const config: Codec<Config> = {
     putU32(32, value.fibSource, 'config.fib_source');
     putU32(36, value.wiresOfPods, 'config.wires_of_pods');
     putU32(40, value.rehearses, 'config.rehearses');
-    putZeros(44, 4);
+    putU32(44, value.masqueradeMark, 'config.masquerade_mark');
     return written(48);
   },
   decode(hex) {
@@ -172,6 +173,7 @@ export const config: Codec<Config> = {
       fibSource: getU32(32),
       wiresOfPods: getU32(36),
       rehearses: getU32(40),
+      masqueradeMark: getU32(44),
     };
   },
 };
@@ -792,12 +794,14 @@ export const flowFlag = {
   reply: 1,
   hairpin: 2,
   masquerade: 4,
+  exit: 8,
 } as const;
 
 const flowFlagNames: Readonly<Record<number, string>> = {
   [1]: 'reply',
   [2]: 'hairpin',
   [4]: 'masquerade',
+  [8]: 'exit',
 };
 
 /** 'unknown_N' for a number that is not in enum flow_flag. */
@@ -1279,4 +1283,4 @@ export const maps: {
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = 'c72d04b8';
+export const layoutHash = 'c05c249f';

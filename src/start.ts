@@ -27,6 +27,8 @@ export interface StartOptions
   readonly nodePortRange: AllocationRanges['nodePorts'];
   /** null: the default, and health checks are answered on all of the node's addresses. */
   readonly nodePorts: NodePortSelection | null;
+  /** The source is replaced for pods too, and for backends of this node. */
+  readonly masqueradeAll: boolean;
   /** Where /healthz is; null: nowhere. */
   readonly healthzAddress: ServerAddress | null;
   /** Where /metrics is; null: nowhere. */
@@ -40,7 +42,7 @@ export interface StartOptions
  * people each, if it cannot start.
  */
 export async function startAgent(options: StartOptions, signal: AbortSignal): Promise<void> {
-  const { cgroup, pinDir, serviceCidrs, nodePortRange, nodePorts, ...rest } = options;
+  const { cgroup, pinDir, serviceCidrs, nodePortRange, nodePorts, masqueradeAll, ...rest } = options;
   requirePermission();
   await requireKernel();
   using datapath = Datapath.open({
@@ -49,7 +51,8 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
     objects: readObjects(),
     config: encodeConfig(netnsCookie(), {
       fibSource: hasFibSource(),
-      wiresOfPods: tellsByDevice(options.detector),
+      wiresOfPods: tellsByDevice(rest.detector),
+      masqueradeAll,
     }),
     mechanism: await chooseMechanism(),
   });

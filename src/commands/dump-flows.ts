@@ -63,7 +63,7 @@ function flowItem({ tables, nowSeconds }: Reading, key: string, value: string, h
     becomes: tuple(to),
     reply: (to.flags & flowFlag.reply) !== 0,
     hairpin: (to.flags & flowFlag.hairpin) !== 0,
-    masquerade: (to.flags & flowFlag.masquerade) !== 0,
+    masquerade: (to.flags & (flowFlag.masquerade | flowFlag.exit)) !== 0,
     halfOpen: halfOpen || (to.state & flowState.replied) === 0,
     state: stateNames(to.state),
     idleSeconds: Math.max(0, nowSeconds - to.seen),

@@ -156,6 +156,7 @@ async function handle(flags: RunFlags): Promise<void> {
       nodePortRange,
       nodePorts: options.nodePorts,
       detector: options.detector,
+      masqueradeAll: options.masqueradeAll,
       devices,
       socketUdp: flags.socketUdp,
       xdp,
@@ -181,9 +182,6 @@ function manifestsOf({ manifests, node }: RunFlags, { apiServer, node: override 
 }
 
 /** What is understood, and does nothing yet. */
-function notYet({ apiServer, masqueradeAll }: ProxyOptions): string[] {
-  return [
-    ...(apiServer === null ? [] : [`${apiServer} is not used: the objects come from --manifests`]),
-    ...(masqueradeAll ? ['--masquerade-all is not heeded yet: pods keep their source'] : []),
-  ];
+function notYet({ apiServer }: ProxyOptions): string[] {
+  return apiServer === null ? [] : [`${apiServer} is not used: the objects come from --manifests`];
 }

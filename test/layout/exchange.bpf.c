@@ -265,7 +265,8 @@ int write_events(struct __sk_buff *skb)
 	X(takes_over, 0x61626364)                                                                                      \
 	X(fib_source, 0x71727374)                                                                                      \
 	X(wires_of_pods, 0x91929394)                                                                                   \
-	X(rehearses, 0xa1a2a3a4)
+	X(rehearses, 0xa1a2a3a4)                                                                                       \
+	X(masquerade_mark, 0xb1b2b3b4)
 const volatile struct config config = {CONFIG(SET)};
 
 SEC("tc")

@@ -187,6 +187,7 @@ const settings: Config = {
   fibSource: 0x71727374,
   wiresOfPods: 0x91929394,
   rehearses: 0xa1a2a3a4,
+  masqueradeMark: 0xb1b2b3b4,
 };
 
 const noRow = 1000;

@@ -24,15 +24,41 @@ export const policies: readonly Mutant[] = [
     ],
     [
       'a pod behind a wire is its own client',
-      'return !same_address(&backend->address, &packet->tuple.source);',
-      'return true;',
+      '!is_masqueraded_always(frontend) && !same_address(&backend->address, &packet->tuple.source);',
+      '!is_masqueraded_always(frontend);',
     ],
     [
       'what comes in by a wire of pods is outside',
       'packet->tuple.hook == HOOK_FROM_POD || packet->of_pods',
       'packet->tuple.hook == HOOK_FROM_POD',
     ],
-    ['who the agent knows is outside', 'return class ? *class : SOURCE_OUTSIDE;', 'return SOURCE_OUTSIDE;'],
+    [
+      'who the agent knows is outside',
+      'return class ? *class : SOURCE_OUTSIDE;',
+      'return class ? SOURCE_OUTSIDE : SOURCE_OUTSIDE;',
+    ],
+  ]),
+  ...faults('bpf/masquerade.h', 'bpf/masquerade-all.test.ts', [
+    [
+      'the way back is marked too',
+      'config.masquerade_mark && (flow->flags & (FLOW_EXIT | FLOW_REPLY)) == FLOW_EXIT',
+      'config.masquerade_mark && flow->flags & FLOW_EXIT',
+    ],
+    ['a pod sees any wire’s address', 'packet->ipv6 ? node->node_ipv6 : node->node_ipv4', 'packet->tuple.source'],
+  ]),
+  ...faults('bpf/wire.bpf.c', 'bpf/masquerade-all.test.ts', [
+    ['what is marked leaves as it came', 'if (is_marked(skb) && may_begin(&packet))', 'if (false)'],
+    ['a flow at its exit ends with the mark', 'flow.flags & (FLOW_REPLY | FLOW_EXIT)', 'flow.flags & (FLOW_REPLY)'],
+  ]),
+  ...faults('bpf/frontend.h', 'bpf/masquerade-all.test.ts', [
+    [
+      'externalTrafficPolicy Local does not show the client',
+      'config.masquerade_mark && !(frontend->flags & FRONTEND_LOCAL_OUTSIDE)',
+      'config.masquerade_mark && frontend',
+    ],
+  ]),
+  ...faults('bpf/asked.h', 'bpf/nodeport.test.ts', [
+    ['sockets of pods are masqueraded by nobody', 'if (is_masqueraded_always(frontend))', 'if (false)'],
   ]),
   ...faults('src/kernel/detector.ts', 'src/kernel/detector.test.ts', [
     ['a node’s pods are any pods', "are: 'own_pod' }", "are: 'pod' }"],

@@ -77,10 +77,12 @@ export const programs: readonly Mutant[] = [
   ...faults('bpf/flow.h', wire, [
     ['a masqueraded flow waits for its replies at to_wire', '(FLOW_HAIRPIN | FLOW_MASQUERADE)', 'FLOW_HAIRPIN'],
   ]),
-  ...faults('bpf/route.h', wire, [
+  ...faults('bpf/masquerade.h', wire, [
     ['a privileged port is kept', 'bpf_ntohs(flow->source_port) >= 1024 && ', ''],
     ['the number of a NodePort is kept', '!is_node_port(&search->ports.reply)', 'true'],
     ['the port of a socket of the node is kept', '!socket_has(search->skb, &search->ports.reply)', 'true'],
+  ]),
+  ...faults('bpf/route.h', wire, [
     ['a packet lives for ever', 'ipv4.ttl--;', ''],
     ['an IPv6 packet lives for ever', 'ipv6[1]--;', ''],
     ['who is at the end of its hops goes on', 'if (hop_limit(skb, packet) <= 1)\n\t\treturn HOPS_ENDED;', ''],
@@ -107,7 +109,7 @@ export const programs: readonly Mutant[] = [
   ]),
   ...faults('bpf/wire.bpf.c', wire, [
     ['frames of others are translated', 'if (skb->pkt_type != PACKET_HOST)', 'if (false)'],
-    ['a backend here sees the node', '	case WAY_LOCAL:\n\t\tflow->flags = 0;\n\t\treturn 0;\n', ''],
+    ['a backend here sees the node', '	case WAY_LOCAL:\n\t\tflow->flags &= FLOW_EXIT;\n\t\treturn 0;\n', ''],
     [
       'a lost connection ends in silence',
       'return reject(skb, packet, frontend.service_port, REASON_REJECT_NO_FLOW);',

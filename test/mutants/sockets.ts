@@ -69,8 +69,8 @@ export const sockets: readonly Mutant[] = [
   ...faults('bpf/choose.h', 'bpf/tc.test.ts', [
     [
       'a flow stays with the Service that gave its address away',
-      '(age && has_new_owner(packet, flow))',
-      '(age > 9999 && has_new_owner(packet, flow))',
+      '(age && flow->service_port && has_new_owner(packet, flow))',
+      '(age > 9999 && flow->service_port && has_new_owner(packet, flow))',
     ],
   ]),
   ...faults('src/plan/removals.ts', removals, [
