@@ -62,7 +62,10 @@ interface Answer {
 }
 
 async function ask(url: string, method = 'GET'): Promise<Answer> {
-  const response = await fetch(url, { method, headers: { connection: 'close' } });
+  const response = await fetch(url, { method, headers: { connection: 'close' } }).catch((error: Error) => {
+    // ava's TAP reporter ends with an exception at what fetch throws
+    throw new Error(`${url}: ${error.cause}`);
+  });
   return {
     status: response.status,
     weight: response.headers.get('x-load-balancing-endpoint-weight'),

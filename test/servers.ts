@@ -89,7 +89,10 @@ export interface Answer {
 }
 
 export async function ask(url: string): Promise<Answer> {
-  const response = await fetch(url, { headers: { connection: 'close' } });
+  const response = await fetch(url, { headers: { connection: 'close' } }).catch((error: Error) => {
+    // ava's TAP reporter ends with an exception at what fetch throws
+    throw new Error(`${url}: ${error.cause}`);
+  });
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
