@@ -65,6 +65,10 @@ lint: setup ## Formatting, lint and types
 mutants: build ## Put in known faults, one at a time; each must turn a test red
 	@$(SUDO) $(NODE) test/mutants/run.ts
 
+.PHONY: fuzz
+fuzz: build ## Random worlds and packets: the programs against a second reading of the rules (MINUTES=n, else 10; SEED=n)
+	@$(SUDO) $(NODE) test/fuzz/run.ts --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
 .PHONY: bench
 bench: build ## Side by side with direct, iptables and nftables, as ratios (JSON=file keeps the figures)
 	@$(SUDO) $(NODE) bench/run.ts $(if $(JSON),--json $(JSON))

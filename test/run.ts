@@ -58,6 +58,7 @@ const suites: readonly Suite[] = [
       'src/commands/*.test.ts',
       'src/explain/*.test.ts',
       'test/layout/*.test.ts',
+      'test/fuzz/*.test.ts',
     ],
   },
   { name: 'netns', files: ['test/netns/*.test.ts'] },

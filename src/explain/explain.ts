@@ -24,7 +24,11 @@ export interface Journey {
 
 /** Puts the question to the programs. Nothing but the stage's own maps is touched. */
 export async function explain(stage: Stage, question: Question): Promise<Answer> {
-  const journey = await travel(stage, question);
+  return answerOf(stage, await travel(stage, question));
+}
+
+/** What a journey came to. */
+export function answerOf(stage: Stage, journey: Journey): Answer {
   const { candidates, verdict, service } = journey;
   const { reason: words, steps } = stepsOf(stage, journey);
   return {
@@ -37,7 +41,8 @@ export async function explain(stage: Stage, question: Question): Promise<Answer>
   };
 }
 
-async function travel(stage: Stage, question: Question): Promise<Journey> {
+/** What the programs do, as they see it. */
+export async function travel(stage: Stage, question: Question): Promise<Journey> {
   const source = stage.classify(question.from);
   const hook = hookFor(stage, source.kind, question);
   const first = await ask(stage, hook, question);

@@ -9,7 +9,7 @@ import type { Problem } from '../model/service.ts';
 import { ownNode } from '../own-node.ts';
 import type { World } from '../plan/world.ts';
 import type { Question } from './question.ts';
-import { openSockets, type Stage } from './stage.ts';
+import { type Known, openSockets, type Stage } from './stage.ts';
 
 export interface OfflineOptions {
   /** `--cgroup` */
@@ -19,7 +19,7 @@ export interface OfflineOptions {
 }
 
 /** Of a described node the kernel knows no addresses. */
-const settings = { fibSource: false, rehearses: true };
+export const settings = { fibSource: false, rehearses: true };
 
 /** A stage for these questions: sockets are made ready only where one is about them. */
 export async function openOffline(
@@ -45,16 +45,7 @@ export async function openOffline(
     const sockets = await openSockets(rehearsal, wanted ? encodeConfig(netnsCookie(), settings) : null, cgroup);
     if ('missing' in sockets) rehearsal.offerLocalhost(tables);
     else closers.push(async () => await sockets[Symbol.asyncDispose]());
-    const stage: Stage = {
-      tables,
-      rehearsal,
-      sockets,
-      known: { world, parsed: node.parsed, problems },
-      via: () => undefined,
-      remembered: () => null,
-      classify,
-      isLocal: (address) => local.has(address) || isLoopback(address),
-    };
+    const stage = stageOf(node, { world, parsed: node.parsed, problems }, { tables, rehearsal, sockets });
     return { stage, problems, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
@@ -62,8 +53,21 @@ export async function openOffline(
   }
 }
 
+/** What is asked on a described node, once its rows are where programs find them. */
+export function stageOf(node: Described, known: Known, parts: Pick<Stage, 'tables' | 'rehearsal' | 'sockets'>): Stage {
+  const local = localAddressesOf(node);
+  return {
+    ...parts,
+    known,
+    via: () => undefined,
+    remembered: () => null,
+    classify: classifier(node, known.world),
+    isLocal: (address) => local.has(address) || isLoopback(address),
+  };
+}
+
 /** Those of the node and of all that runs on it. */
-function localAddressesOf(node: Described): Set<Address> {
+export function localAddressesOf(node: Described): Set<Address> {
   const { parsed, node: name } = node;
   const endpoints = [...parsed.endpoints.values()].flatMap((ports) => [...ports.values()].flat());
   const own = endpoints.flatMap(({ nodeName, address }) => (nodeName === name ? address : []));

@@ -6,6 +6,7 @@ import { RefusedError } from './refused.ts';
 /** rtnetlink(7) and netlink(7). */
 const RTM_NEWLINK = 16;
 const RTM_NEWROUTE = 24;
+const RTM_DELROUTE = 25;
 const NLM_F_EXCL = 0x200;
 const NLM_F_CREATE = 0x400;
 const IFF_UP = 1;
@@ -31,6 +32,8 @@ export interface PrivateNetwork extends Disposable {
   /** Back to where the thread was, and in again. */
   leave(): void;
   enter(): void;
+  /** Other addresses are local from now on, instead of those before. */
+  setLocal(local: Iterable<Address>): void;
 }
 
 /**
@@ -49,8 +52,13 @@ export async function enterPrivateNetwork(local: Iterable<Address>): Promise<Pri
   try {
     unshareNetns();
     inside = openSync(OWN_NETNS, 'r');
-    const wire = await makeWays(local);
-    return { wire, leave, enter: () => setNetns(`/proc/self/fd/${inside}`), [Symbol.dispose]: close };
+    const wire = await makeWays();
+    let own: ReadonlySet<Address> = new Set();
+    const setLocal = (next: Iterable<Address>) => {
+      own = changeLocal(own, new Set(next));
+    };
+    setLocal(local);
+    return { wire, leave, enter: () => setNetns(`/proc/self/fd/${inside}`), setLocal, [Symbol.dispose]: close };
   } catch (error) {
     close();
     throw refusal(error);
@@ -64,7 +72,7 @@ function refusal(error: unknown): unknown {
   return error;
 }
 
-async function makeWays(local: Iterable<Address>): Promise<number> {
+async function makeWays(): Promise<number> {
   const kind = attribute(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, Buffer.from('veth')));
   const name = attribute(IFLA_IFNAME, Buffer.from('wire\0'));
   netRequest(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, Buffer.concat([linkHeader(0), name, kind]));
@@ -79,10 +87,6 @@ async function makeWays(local: Iterable<Address>): Promise<number> {
     setting('ipv6', 'forwarding', '1');
     netRequest(RTM_NEWROUTE, NLM_F_CREATE, routeTo(null, 6, 'out', wire));
   }
-  for (const address of local) {
-    if (/^(127\.|::1$)/.test(address) || (familyOf(address) === 6 && !hasIPv6)) continue;
-    netRequest(RTM_NEWROUTE, NLM_F_CREATE, routeTo(address, familyOf(address), 'local', LOOPBACK));
-  }
   return wire;
 }
 
@@ -90,6 +94,20 @@ async function makeWays(local: Iterable<Address>): Promise<number> {
 function setting(family: 'ipv4' | 'ipv6', name: string, value: string): void {
   const path = `/proc/sys/net/${family}/conf/all/${name}`;
   if (readFileSync(path, 'utf8').trim() !== value) writeFileSync(path, value);
+}
+
+/** Loopback is local by itself. */
+function changeLocal(before: ReadonlySet<Address>, after: ReadonlySet<Address>): ReadonlySet<Address> {
+  const hasIPv6 = existsSync('/proc/sys/net/ipv6');
+  const isOrdinary = (address: Address) => !/^(127\.|::1$)/.test(address) && (hasIPv6 || familyOf(address) === 4);
+  const way = (address: Address) => routeTo(address, familyOf(address), 'local', LOOPBACK);
+  for (const address of before) {
+    if (!after.has(address) && isOrdinary(address)) netRequest(RTM_DELROUTE, 0, way(address));
+  }
+  for (const address of after) {
+    if (!before.has(address) && isOrdinary(address)) netRequest(RTM_NEWROUTE, NLM_F_CREATE, way(address));
+  }
+  return after;
 }
 
 /** struct ifinfomsg of a device that is to be up. */

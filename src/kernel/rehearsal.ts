@@ -56,6 +56,19 @@ const SMALL = 1024;
 /** A ring is whole pages. */
 const RING = 65_536;
 
+const ofOneRow: ReadonlySet<string> = new Set<TableName>(['switches']);
+/** Arrays: a slot that is not written is not asked for. */
+const slotted: ReadonlySet<string> = new Set<TableName>(['backends', 'switches']);
+const remembering = [
+  'flows',
+  'half_open',
+  'fragments',
+  'affinity',
+  'udp_choices',
+  'socket_reverse',
+  'counters',
+] as const;
+
 const bytes = (hex: string) => Buffer.from(hex, 'hex');
 const hexOf = (data: Uint8Array) => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('hex');
 
@@ -76,12 +89,29 @@ export class Rehearsal implements Disposable {
     this.#holder = holder;
   }
 
-  /** `config`: struct config as hex. Throws a BpfError if the kernel refuses. */
-  static async open(objects: Objects, config: string, tables: Tables): Promise<Rehearsal> {
-    const holder = await loadObject(objects.tc, { name: 'maps', maps: sizesFor(tables), programs: [] });
+  /**
+   * `config`: struct config as hex; `room`: rows that each table has room for at least. Throws a BpfError if the kernel
+   * refuses.
+   */
+  static async open(objects: Objects, config: string, tables: Tables, room = 1): Promise<Rehearsal> {
+    const holder = await loadObject(objects.tc, { name: 'maps', maps: sizesFor(tables, room), programs: [] });
     const rehearsal = new Rehearsal(objects, config, holder);
     for (const name of tableNames) rehearsal.#write(name, tables);
     return rehearsal;
+  }
+
+  /** Other tables instead, and nothing remembered of what was asked before. BpfError E2BIG: there is no room. */
+  replace(tables: Tables): void {
+    for (const name of [...tableNames, ...remembering]) if (!slotted.has(name)) this.forget(name);
+    for (const name of tableNames) this.#write(name, tables);
+  }
+
+  /** Takes all rows out of a map. */
+  forget(name: TableName | StateName): void {
+    const map = this.map(name);
+    const keys: Uint8Array[] = [];
+    for (let key = map.nextKey(undefined); key !== undefined; key = map.nextKey(key)) keys.push(key);
+    if (keys.length > 0) map.deleteBatch(Buffer.concat(keys));
   }
 
   #write(name: TableName, tables: Tables): void {
@@ -190,8 +220,10 @@ export class Rehearsal implements Disposable {
   }
 }
 
-function sizesFor(tables: Tables): Record<string, { maxEntries: number }> {
-  const tableSizes = record(tableNames, (name) => ({ maxEntries: roomFor(name, tables) }));
+function sizesFor(tables: Tables, room: number): Record<string, { maxEntries: number }> {
+  const tableSizes = record(tableNames, (name) => ({
+    maxEntries: Math.max(roomFor(name, tables), ofOneRow.has(name) ? 1 : room),
+  }));
   const stateSizes = record(stateNames, (name) => {
     const { type, maxEntries } = layouts[name];
     return { maxEntries: Math.min(type === 'ringbuf' ? RING : SMALL, maxEntries) };
