@@ -59,22 +59,16 @@ export function outsideService(name: Name, endpoints: readonly Endpoint[], spec:
   );
 }
 
-/** Two nodes, a pod each, servers in both pods and both nodes; `agents`: on how many nodes. */
-export async function setStage(tag: string, options: LabOptions, agents = 2): Promise<Stage> {
+/** Two nodes, a pod each, servers in both pods and both nodes; `agents`: on how many nodes; `spec`: of all Services. */
+export async function setStage(tag: string, options: LabOptions, agents = 2, spec: object = {}): Promise<Stage> {
   const lab = await createLab({ nodes: 2, podsPerNode: 1, abroad: true, tag, ...options });
   const [node, other] = lab.nodes as [Node, Node];
   const places = [lab.pod('n1p1'), lab.pod('n2p1'), node, other] as const;
   for (const place of places) await startServer(lab, place, [8080]);
-  const behind: Record<Name, Endpoint[]> = {
-    near: [lab.pod('n1p1')],
-    far: [lab.pod('n2p1')],
-    host: [{ ...node, node: node.name }],
-    other: [{ ...other, node: other.name }],
-    none: [],
-  };
-  const text = manifest([...nodeObjects(lab), ...names.flatMap((name) => outsideService(name, behind[name]))]);
   const flags = ['--service-cidr', '10.96.0.0/16,fd00:10:96::/112'];
-  const started = await Promise.all(lab.nodes.slice(0, agents).map((one) => startAgent(lab, one, text, flags)));
+  const started = await Promise.all(
+    lab.nodes.slice(0, agents).map((one) => startAgent(lab, one, stageText(lab, spec), flags)),
+  );
   return {
     lab,
     node,
@@ -86,6 +80,19 @@ export async function setStage(tag: string, options: LabOptions, agents = 2): Pr
       await lab.close();
     },
   };
+}
+
+/** The manifests of the stage. `spec`: of all Services. */
+export function stageText(lab: Lab, spec: object = {}): string {
+  const [node, other] = lab.nodes as [Node, Node];
+  const behind: Record<Name, Endpoint[]> = {
+    near: [lab.pod('n1p1')],
+    far: [lab.pod('n2p1')],
+    host: [{ ...node, node: node.name }],
+    other: [{ ...other, node: other.name }],
+    none: [],
+  };
+  return manifest([...nodeObjects(lab), ...names.flatMap((name) => outsideService(name, behind[name], spec))]);
 }
 
 /** Events of each port of each Service, by reason: 'near tcp' → connected_wire → 3. */
