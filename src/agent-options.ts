@@ -8,6 +8,7 @@ import type { NodePortSelection } from './kernel/node-ports.ts';
 import type { Sizes } from './kernel/sizes.ts';
 import type { XdpChoice } from './kernel/xdp.ts';
 import type { ParseSettings } from './kube/parse.ts';
+import type { WatchObjects } from './kube/source.ts';
 import type { Metrics } from './metrics.ts';
 import type { Address, Cidr } from './model/address.ts';
 
@@ -15,8 +16,8 @@ import type { Address, Cidr } from './model/address.ts';
 export interface AgentOptions {
   readonly datapath: Datapath;
   readonly log: Logger;
-  /** A file or directory. */
-  readonly manifests: string;
+  /** Where the objects come from. */
+  readonly source: WatchObjects;
   readonly node: string;
   readonly parse: ParseSettings;
   /** `--service-cidr`, if a person gave it. */

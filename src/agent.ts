@@ -12,8 +12,8 @@ import { BpfError, NetWatch } from './kernel/kernel.ts';
 import { readNetwork } from './kernel/network.ts';
 import { RefusedError } from './kernel/refused.ts';
 import { changedServices } from './kube/changes.ts';
-import { type ManifestSnapshot, type ManifestSource, watchManifests } from './kube/manifests.ts';
 import { type Parsed, parse } from './kube/parse.ts';
+import type { ObjectSource, Snapshot } from './kube/source.ts';
 import { changeTriggers } from './kube/triggers.ts';
 import { hasOtherRows, healthCheckAddresses, isOtherNode, makeWorld, ownNode } from './own-node.ts';
 import type { PlanOptions, World } from './plan/plan.ts';
@@ -30,7 +30,7 @@ const BIND_SECONDS = 5;
 /**
  * Keeps this node's kernel what the objects say until `signal` is aborted; then finishes the step it is at and leaves
  * everything pinned and at work. Trouble with the kernel is logged and tried again, never the end; it throws only for
- * manifests that cannot be read at the start, and for faults of our own.
+ * a source that cannot be used at the start, and for faults of our own.
  */
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
   const agent = new Agent(options, signal);
@@ -51,11 +51,11 @@ class Agent {
   readonly #xdp: XdpLook;
   readonly #health: Health;
   #serviceHealth: ServiceHealth | undefined;
-  #source: ManifestSource | undefined;
+  #source: ObjectSource | undefined;
   #watch: NetWatch | undefined;
   #bindTimer: NodeJS.Timeout | undefined;
 
-  #snapshot: ManifestSnapshot = { objects: new Map(), problems: [], synced: false };
+  #snapshot: Snapshot = { objects: null, problems: [], synced: false };
   #parsed: Parsed | undefined;
   #network: Network = { links: [], addresses: [], routes: [] };
   #devices: readonly Device[] = [];
@@ -96,7 +96,7 @@ class Agent {
   }
 
   async run(): Promise<void> {
-    this.#source = await watchManifests(this.#options.manifests, (snapshot) => this.#takeObjects(snapshot));
+    this.#source = await this.#options.source((snapshot) => this.#takeObjects(snapshot));
     this.#options.onStart?.();
     this.#watch = new NetWatch(() => {
       this.#networkChanged = true;
@@ -123,12 +123,18 @@ class Agent {
     clearInterval(this.#bindTimer);
   }
 
-  #takeObjects(snapshot: ManifestSnapshot): void {
-    const before = this.#parsed;
-    const after = parse(snapshot.objects, this.#options.parse, before ?? null);
-    const changed = changedServices(before ?? null, after);
-    const triggers = changeTriggers(after, this.#snapshot.objects, changed);
+  #takeObjects(snapshot: Snapshot): void {
+    const { objects } = snapshot;
+    const known = this.#snapshot.objects;
     this.#snapshot = snapshot;
+    if (objects === null || objects === known) {
+      this.#alarm.ring();
+      return;
+    }
+    const before = this.#parsed;
+    const after = parse(objects, this.#options.parse, before ?? null);
+    const changed = changedServices(before ?? null, after);
+    const triggers = changeTriggers(after, known ?? new Map(), changed);
     this.#parsed = after;
     this.#health.node = ownNode(after, this.#options.node);
     this.#health.progress.queued(changesOf(changed, before, after), triggers);
@@ -138,6 +144,11 @@ class Agent {
   }
 
   async #turn(): Promise<void> {
+    // who this node is decides what its devices are: until a source has told, all stays as it is
+    if (this.#parsed === undefined) {
+      this.#report.problems(this.#snapshot, undefined, []);
+      return;
+    }
     this.#troubled = false;
     const isAudit = this.#auditDue;
     this.#auditDue = false;

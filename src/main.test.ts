@@ -76,9 +76,11 @@ test('bpfsvc run takes kube-proxy’s flags and file: what makes no sense is wro
     t.is(code, 2, stderr);
     t.true(stderr.startsWith(`bpfsvc: ${message}`), stderr);
   }
-  const none = await runCli('run', '--kubeconfig', '/etc/kubeconfig');
+  const none = await runCli('run');
   t.is(none.code, 2);
-  t.regex(none.stderr, /no source yet that watches an API server \(--kubeconfig\)/);
+  t.regex(none.stderr, /^bpfsvc: --manifests FILE\|DIR or --kubeconfig FILE is missing, and this is no pod/);
+  const lost = await runCli('run', '--kubeconfig', `${box.directory}/no-such-kubeconfig`, '--pin-dir', box.directory);
+  t.is(lost.code, 1, lost.stderr);
   const two = await runCli('run', '--manifests', manifests, '--node', 'a', '--hostname-override', 'b');
   t.regex(two.stderr, /^bpfsvc: --node a and --hostname-override b name two nodes: /);
 });

@@ -5,7 +5,10 @@ import { RefusedError, UnsupportedError } from './kernel/refused.ts';
 
 /** Each word is loaded only when it is typed: `dump` must not wait for a YAML parser. */
 const words: Record<string, { describe: string; load: () => Promise<{ command: CommandModule }> }> = {
-  run: { describe: "keep this node's kernel what the manifests say", load: () => import('./commands/run.ts') },
+  run: {
+    describe: "keep this node's kernel what the cluster or manifests say",
+    load: () => import('./commands/run.ts'),
+  },
   dump: { describe: 'what the kernel holds, with or without an agent', load: () => import('./commands/dump.ts') },
   explain: { describe: 'where a packet would go, and why', load: () => import('./commands/explain.ts') },
   diff: { describe: 'what the agent would change', load: () => import('./commands/diff.ts') },
@@ -79,6 +82,9 @@ function isUsage(error: unknown): error is Error {
   return error instanceof UsageError || (error instanceof Error && error.name === 'YError');
 }
 
+/** Errors of what is loaded only where it is needed. */
+const sentences: ReadonlySet<string> = new Set(['ManifestError', 'ClusterError']);
+
 /** One sentence for what a person can do something about; a stack for what they cannot. */
 function explain(error: unknown, typed: readonly string[]): { text: string; code: number } {
   if (isUsage(error)) {
@@ -89,7 +95,7 @@ function explain(error: unknown, typed: readonly string[]): { text: string; code
   if (!(error instanceof Error)) return { text: String(error), code: FAILED };
   const code = 'code' in error ? error.code : undefined;
   if (code === 'EPERM' || code === 'EACCES') return { text: `${error.message}: run bpfsvc as root`, code: FAILED };
-  if (error instanceof BpfError || error.name === 'ManifestError') return { text: error.message, code: FAILED };
+  if (error instanceof BpfError || sentences.has(error.name)) return { text: error.message, code: FAILED };
   return { text: `this is a fault of bpfsvc itself: ${error.stack}`, code: FAILED };
 }
 

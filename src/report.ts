@@ -7,8 +7,8 @@ import type { Attached } from './kernel/attached.ts';
 import type { Device } from './kernel/devices.ts';
 import { isXdpPlace } from './kernel/hooks.ts';
 import type { XdpDevice } from './kernel/xdp.ts';
-import type { ManifestSnapshot } from './kube/manifests.ts';
 import type { Parsed } from './kube/parse.ts';
+import type { Snapshot } from './kube/source.ts';
 import type { Problem } from './model/service.ts';
 import type { Step } from './plan/tables.ts';
 import { problemLog } from './problems.ts';
@@ -24,7 +24,7 @@ export interface Report {
   drift(steps: readonly Step[]): void;
   pass(pass: Pass, scope: PassScope): void;
   /** Everything that is wrong now, in files, objects, plan and what there is more; told when it appears and when it is gone. Returns how much. */
-  problems(snapshot: ManifestSnapshot, parsed: Parsed | undefined, more: readonly Problem[]): number;
+  problems(snapshot: Snapshot, parsed: Parsed | undefined, more: readonly Problem[]): number;
 }
 
 export interface PassScope {

@@ -11,12 +11,28 @@ import { findCgroup, makePinDir } from './kernel/place.ts';
 import { chooseMechanism, hasFibSource } from './kernel/probes.ts';
 import { RefusedError } from './kernel/refused.ts';
 import { type AllocationRanges, defaultRanges } from './kube/allocate.ts';
+import type { ClusterPlace } from './kube/api/cluster-place.ts';
+import type { WatchObjects } from './kube/source.ts';
 import { type Cidr, endpointText } from './model/address.ts';
 import { ownVersion } from './own-version.ts';
 import type { ServerAddress } from './server.ts';
 
+/** Where the objects come from. */
+export type Origin =
+  | {
+      /** A file or directory. */
+      readonly manifests: string;
+    }
+  | { readonly place: ClusterPlace };
+
 export interface StartOptions
-  extends Omit<AgentOptions, 'datapath' | 'parse' | 'serviceCidrs' | 'nodePorts' | 'health' | 'metrics' | 'onStart'> {
+  extends Omit<
+    AgentOptions,
+    'datapath' | 'source' | 'parse' | 'serviceCidrs' | 'nodePorts' | 'health' | 'metrics' | 'onStart'
+  > {
+  readonly origin: Origin;
+  /** As in `ParseSettings`. */
+  readonly serviceProxyName: string | null;
   /** undefined: the root of the hierarchy. */
   readonly cgroup: string | undefined;
   /** undefined: bpfsvc in the BPF filesystem, which is mounted if need be. */
@@ -42,7 +58,8 @@ export interface StartOptions
  * people each, if it cannot start.
  */
 export async function startAgent(options: StartOptions, signal: AbortSignal): Promise<void> {
-  const { cgroup, pinDir, serviceCidrs, nodePortRange, nodePorts, masqueradeAll, ...rest } = options;
+  const { cgroup, pinDir, serviceCidrs, nodePortRange, nodePorts, masqueradeAll, origin, serviceProxyName, ...rest } =
+    options;
   requirePermission();
   await requireKernel();
   using datapath = Datapath.open({
@@ -56,6 +73,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
     }),
     mechanism: await chooseMechanism(),
   });
+  const isCluster = 'place' in origin;
   const ranges = { serviceCidrs: serviceCidrs ?? defaultRanges.serviceCidrs, nodePorts: nodePortRange };
   const end = new AbortController();
   const ended = AbortSignal.any([signal, end.signal]);
@@ -64,14 +82,29 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
     fault = error;
     end.abort();
   });
-  const parse = { serviceProxyName: null, ranges };
+  const parse = { serviceProxyName, ranges: isCluster ? null : ranges };
+  const source = await sourceOf(origin, options);
   const selection = { nodePorts: nodePorts ?? defaultNodePorts, hasNarrowHealthChecks: nodePorts !== null };
   try {
-    await runAgent({ ...rest, ...selection, ...told, datapath, serviceCidrs: serviceCidrs ?? [], parse }, ended);
+    await runAgent(
+      { ...rest, ...selection, ...told, source, datapath, serviceCidrs: serviceCidrs ?? [], parse },
+      ended,
+    );
   } finally {
     end.abort(); // a server that listens would keep alive what failed
   }
   if (fault !== undefined) throw fault;
+}
+
+/** Only what is needed is loaded. */
+async function sourceOf(origin: Origin, { node, serviceProxyName }: StartOptions): Promise<WatchObjects> {
+  if ('manifests' in origin) {
+    const { watchManifests } = await import('./kube/manifests.ts');
+    return (onChange) => watchManifests(origin.manifests, onChange);
+  }
+  const { watchApi } = await import('./kube/api/api-source.ts');
+  const { place } = origin;
+  return (onChange) => watchApi({ place, node, serviceProxyName, userAgent: `bpfsvc/${ownVersion()}` }, onChange);
 }
 
 /** Loaded only where they are asked for: with Node's HTTP server they take 7 MB. */

@@ -14,6 +14,7 @@ import { currentGeneration, pinDir } from '../src/kernel/pins.ts';
 import type { Sizes } from '../src/kernel/sizes.ts';
 import { readSettledTables } from '../src/kernel/tables.ts';
 import { defaultRanges } from '../src/kube/allocate.ts';
+import { watchManifests } from '../src/kube/manifests.ts';
 import type { Tables } from '../src/plan/tables.ts';
 import type { Sandbox } from './sandbox.ts';
 
@@ -27,9 +28,9 @@ export interface RunningAgent {
 /** Small state maps: tests need no room for a quarter of a million flows. */
 export const smallState: Partial<Sizes> = { flows: 1024, half_open: 1024, socket_reverse: 1024, counters: 4096 };
 
-export interface AgentSettings extends Partial<Omit<AgentOptions, 'datapath' | 'log' | 'manifests'>> {
-  /** A file in the sandbox. */
-  readonly manifests: string;
+export interface AgentSettings extends Partial<Omit<AgentOptions, 'datapath' | 'log'>> {
+  /** A file in the sandbox, where `source` is nothing else. */
+  readonly manifests?: string;
   /** Which of several agents in one sandbox. */
   readonly name?: string;
   readonly mechanism?: 'tcx' | 'clsact';
@@ -40,7 +41,7 @@ export function pinPath(box: Sandbox, name = 'agent'): string {
 }
 
 export function runAgentIn(box: Sandbox, settings: AgentSettings): RunningAgent {
-  const { name = 'agent', mechanism = 'tcx', sizes, ...rest } = settings;
+  const { name = 'agent', mechanism = 'tcx', sizes, manifests = '', ...rest } = settings;
   const messages: string[] = [];
   const log = pino({ level: 'debug' }, { write: (line: string) => void messages.push(textOf(line)) });
   const datapath = Datapath.open({
@@ -54,6 +55,7 @@ export function runAgentIn(box: Sandbox, settings: AgentSettings): RunningAgent 
   const options: AgentOptions = {
     datapath,
     log,
+    source: (onChange) => watchManifests(manifests, onChange),
     node: 'n1',
     parse: { serviceProxyName: null, ranges: defaultRanges },
     serviceCidrs: [],

@@ -14,7 +14,7 @@ export interface Rule {
   readonly check: (tree: Tree) => string[];
 }
 
-const generatedOrForeign = new Set(['node_modules', '.git', 'build', 'bin']);
+const generatedOrForeign = new Set(['node_modules', '.git', '.cache', 'build', 'bin']);
 
 /** All files of ours below `root`; what is built or installed is left out. */
 export function readTree(root: string): Tree {

@@ -42,6 +42,7 @@ const suites: readonly Suite[] = [
       'src/kube/*.test.ts',
       'bpf/layout.test.ts',
       'test/*.test.ts',
+      'test/api/*.test.ts',
       'test/kernels/*.test.ts',
       'bench/*.test.ts',
     ],

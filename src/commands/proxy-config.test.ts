@@ -61,7 +61,11 @@ test('readConfiguration() says nothing of what kubeadm leaves empty', (t) => {
     options: {
       ...defaults,
       detector: { mode: 'ClusterCIDR', cidrs },
-      apiServer: 'clientConnection.kubeconfig of kp.yaml',
+      apiServer: {
+        kubeconfig: '/var/lib/kube-proxy/kubeconfig.conf',
+        master: null,
+        where: 'clientConnection.kubeconfig of kp.yaml',
+      },
     },
     warnings: [],
   });

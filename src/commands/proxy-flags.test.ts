@@ -68,8 +68,8 @@ const taken: readonly [args: readonly string[], expected: Partial<ProxyOptions>]
   [['--v=5'], { isVerbose: true }],
   [['-v'], { isVerbose: true }],
   [['--logging-format', 'json'], { logFormat: 'json' }],
-  [['--kubeconfig', '/a'], { apiServer: '--kubeconfig' }],
-  [['--master', 'https://a'], { apiServer: '--master' }],
+  [['--kubeconfig', '/a'], { apiServer: { kubeconfig: '/a', master: null, where: '--kubeconfig' } }],
+  [['--master', 'h:1'], { apiServer: { kubeconfig: null, master: 'h:1', where: '--master' } }],
   [['--master', ''], { apiServer: null }],
 ];
 

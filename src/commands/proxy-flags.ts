@@ -58,6 +58,17 @@ export function addRuleFlags(cli: Argv): Argv {
 export function addAgentFlags(cli: Argv): Argv {
   const hidden = { type: 'string' as const, hidden: true };
   cli
+    .option('kubeconfig', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'the API server to watch instead, and who we are to it',
+      defaultDescription: "in a pod without --manifests, its cluster's",
+    })
+    .option('master', {
+      type: 'string',
+      requiresArg: true,
+      describe: "the API server's URL, where the kubeconfig or the pod's environment has another",
+    })
     .option('hostname-override', {
       type: 'string',
       requiresArg: true,
@@ -80,8 +91,7 @@ export function addAgentFlags(cli: Argv): Argv {
       describe: 'an address of these two that cannot be had ends the agent, instead of being tried again',
     })
     .option('v', { type: 'string', describe: 'how much is logged, in kube-proxy’s numbers: from 4 on as --verbose' });
-  for (const name of ['healthz-port', 'metrics-port', 'logging-format', 'kubeconfig', 'master'])
-    cli.option(name, hidden);
+  for (const name of ['healthz-port', 'metrics-port', 'logging-format']) cli.option(name, hidden);
   for (const name of [...ignored.keys(), ...refused.keys()]) {
     if (name.startsWith('--')) cli.option(name.slice(2), { ...hidden, coerce: (value: unknown) => String(value) });
   }

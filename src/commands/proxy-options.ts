@@ -50,8 +50,18 @@ export interface ProxyOptions {
   readonly isVerbose: boolean;
   /** null: nothing was said. */
   readonly logFormat: LogFormat | null;
-  /** Where it was told of an API server: '--kubeconfig'. */
-  readonly apiServer: string | null;
+  /** null: nothing was said. */
+  readonly apiServer: ApiServer | null;
+}
+
+/** An API server that a person named. */
+export interface ApiServer {
+  /** A file. */
+  readonly kubeconfig: string | null;
+  /** A URL. */
+  readonly master: string | null;
+  /** Where it was said: '--kubeconfig'. */
+  readonly where: string;
 }
 
 export interface Settled {
@@ -71,7 +81,6 @@ export function settle(flags: Said, file: Said): Settled {
   const bindAddress = said.bindAddress === undefined ? null : readAddress(said.bindAddress);
   const isIPv6 = bindAddress !== null && familyOf(bindAddress) === 6;
   const { detector, warnings } = readDetector(said);
-  const api = said.kubeconfig ?? said.master;
   return {
     options: {
       node: said.node === undefined ? null : readNode(said.node),
@@ -86,10 +95,15 @@ export function settle(flags: Said, file: Said): Settled {
         : null,
       isVerbose: said.verbosity !== undefined && readVerbosity(said.verbosity) >= DEBUG_VERBOSITY,
       logFormat: said.logFormat === undefined ? null : readFormat(said.logFormat),
-      apiServer: api?.value ? api.where : null,
+      apiServer: apiServerOf(said),
     },
     warnings: [...overruled(flags, file), ...warnings],
   };
+}
+
+function apiServerOf({ kubeconfig, master }: Said): ApiServer | null {
+  const where = kubeconfig?.value ? kubeconfig.where : master?.value ? master.where : null;
+  return where === null ? null : { kubeconfig: kubeconfig?.value || null, master: master?.value || null, where };
 }
 
 /** kube-proxy looks at hardly any flag beside a file: who relied on that has to know. */

@@ -1,12 +1,15 @@
 import { hostname } from 'node:os';
 import type { Argv, CommandModule } from 'yargs';
+import { isInCluster } from '../kube/api/cluster-place.ts';
 import type { LogFormat } from '../log.ts';
+import type { Origin } from '../start.ts';
 import { addAgentFlags, addRuleFlags, type ProxyFlags, settleProxy } from './proxy-flags.ts';
 import type { ProxyOptions } from './proxy-options.ts';
 import { parseSeconds, UsageError } from './usage.ts';
 
 interface RunFlags extends ProxyFlags {
   manifests?: string;
+  serviceProxyName?: string;
   cleanup: boolean;
   node?: string;
   cgroup?: string;
@@ -24,7 +27,7 @@ interface RunFlags extends ProxyFlags {
 
 export const command: CommandModule = {
   command: 'run',
-  describe: "keep this node's kernel what the manifests say",
+  describe: "keep this node's kernel what the cluster or manifests say",
   builder,
   handler: (args) => handle(args as unknown as RunFlags),
 } as CommandModule;
@@ -32,12 +35,18 @@ export const command: CommandModule = {
 function builder(cli: Argv): Argv {
   const own = cli
     .usage(
-      '$0 run --manifests FILE|DIR\n\nRuns the agent. When it ends, in whatever way, everything it set up goes on working.',
+      '$0 run --manifests FILE|DIR\n$0 run --kubeconfig FILE\n\nRuns the agent. When it ends, in whatever way, everything it set up goes on working.',
     )
     .option('manifests', {
       type: 'string',
       requiresArg: true,
       describe: 'YAML or JSON with Services and what is behind them; watched for edits',
+    })
+    .option('service-proxy-name', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'only Services that have this value of the label service.kubernetes.io/service-proxy-name',
+      defaultDescription: 'only Services without it',
     })
     .option('node', {
       type: 'string',
@@ -118,13 +127,14 @@ function builder(cli: Argv): Argv {
   return addAgentFlags(addRuleFlags(own))
     .example('$0 run --manifests shop.yaml', 'serve the Services of a file')
     .example('$0 run --manifests /etc/bpfsvc/ --node worker-1', 'those of a directory, as this Node')
+    .example('$0 run --kubeconfig ~/.kube/config', "serve a cluster's, on one of its nodes")
     .example('$0 run --manifests . --map-size flows=1048576', 'with room for half a million flows');
 }
 
 async function handle(flags: RunFlags): Promise<void> {
   if (flags.cleanup) return (await import('./unload.ts')).unloadAndTell(flags.pinDir);
   const { options, warnings } = settleProxy(flags);
-  const manifests = manifestsOf(flags, options);
+  const origin = originOf(flags, options);
   const { parseCidrs, parseDevices, parseNodePorts, parseSizes, parseXdp } = await import('./run-options.ts');
   const serviceCidrs = flags.serviceCidr === undefined ? undefined : parseCidrs(flags.serviceCidr, '--service-cidr');
   const nodePortRange = parseNodePorts(flags.nodePortRange);
@@ -147,7 +157,8 @@ async function handle(flags: RunFlags): Promise<void> {
   await startAgent(
     {
       log,
-      manifests,
+      origin,
+      serviceProxyName: flags.serviceProxyName || null,
       node: flags.node ?? options.node ?? hostname().toLowerCase(),
       primaryAddress: options.primaryAddress,
       cgroup: flags.cgroup,
@@ -170,18 +181,17 @@ async function handle(flags: RunFlags): Promise<void> {
   );
 }
 
-function manifestsOf({ manifests, node }: RunFlags, { apiServer, node: override }: ProxyOptions): string {
+function originOf({ manifests, node }: RunFlags, { apiServer, node: override }: ProxyOptions): Origin {
   if (node !== undefined && override !== null && node !== override) {
     throw new UsageError(`--node ${node} and --hostname-override ${override} name two nodes`);
   }
-  if (manifests !== undefined) return manifests;
-  if (apiServer === null) throw new UsageError('--manifests FILE|DIR is missing');
-  throw new UsageError(
-    `--manifests FILE|DIR is missing: there is no source yet that watches an API server (${apiServer})`,
-  );
+  if (manifests !== undefined) return { manifests };
+  if (apiServer !== null) return { place: apiServer };
+  if (isInCluster()) return { place: { kubeconfig: null, master: null } };
+  throw new UsageError('--manifests FILE|DIR or --kubeconfig FILE is missing, and this is no pod of a cluster');
 }
 
 /** What is understood, and does nothing yet. */
 function notYet({ apiServer }: ProxyOptions): string[] {
-  return apiServer === null ? [] : [`${apiServer} is not used: the objects come from --manifests`];
+  return apiServer === null ? [] : [`${apiServer.where} is not used: the objects come from --manifests`];
 }

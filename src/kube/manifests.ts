@@ -7,18 +7,11 @@ import { sameValue } from './equality.ts';
 import { debounce, type Folders, foldersOf, folderWatchers } from './folder-watch.ts';
 import { faultOf, type ManifestFile, readManifestFile } from './manifest-file.ts';
 import type { KubeObject, ObjectStore } from './objects.ts';
+import type { ObjectSource, Snapshot } from './source.ts';
 
 /** What the files say together. */
-export interface ManifestSnapshot {
+export interface ManifestSnapshot extends Snapshot {
   readonly objects: ObjectStore;
-  /** Of files and of the shape of objects; what objects mean is for `parse`. */
-  readonly problems: readonly Problem[];
-  /** Every file was read from end to end at least once: what is not among the objects is really gone. */
-  readonly synced: boolean;
-}
-
-export interface ManifestSource {
-  close(): void;
 }
 
 /** The path given cannot be used; the message is one sentence for people. */
@@ -46,7 +39,7 @@ export async function watchManifests(
   path: string,
   onChange: (snapshot: ManifestSnapshot) => void,
   pollMs: number = defaultPollMs,
-): Promise<ManifestSource> {
+): Promise<ObjectSource> {
   let last = await scan(path, null);
   let closed = false;
   const watchers = folderWatchers(() => looks.soon());

@@ -8,6 +8,15 @@ const noHints: SliceEndpoint['hints'] = { forZones: [], forNodes: [] };
  * it is most of the memory.
  */
 export function sharer(): (content: ChunkContent) => ChunkContent {
+  const shareObject = objectSharer();
+  return (content) => ({
+    ...content,
+    readings: content.readings.map((reading) => ({ ...reading, objects: reading.objects.map(shareObject) })),
+  });
+}
+
+/** The same for one object after the other. */
+export function objectSharer(): (object: KubeObject) => KubeObject {
   const conditionsBy = new Map<string, Conditions>();
   const names = new Map<string, string>();
   const once = <T>(known: Map<string, T>, key: string, value: T): T => {
@@ -21,10 +30,6 @@ export function sharer(): (content: ChunkContent) => ChunkContent {
     nodeName: once(names, nodeName, nodeName),
     hints: hints.forZones.length + hints.forNodes.length === 0 ? noHints : hints,
   });
-  const shareObject = (object: KubeObject): KubeObject =>
+  return (object) =>
     object.kind === 'EndpointSlice' ? { ...object, endpoints: object.endpoints.map(shareEndpoint) } : object;
-  return (content) => ({
-    ...content,
-    readings: content.readings.map((reading) => ({ ...reading, objects: reading.objects.map(shareObject) })),
-  });
 }
