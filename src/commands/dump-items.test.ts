@@ -79,3 +79,13 @@ test('backendItems() tells the port of the Service, not its nodePort', (t) => {
     ],
   );
 });
+
+test('backendItems() names the pools of a backend in one order, whatever that of the rows', (t) => {
+  const near = { clusterIPs: ['10.96.0.11'], externalIPs: ['198.51.100.11'], internalLocal: true };
+  const world = worldOf({ near: { ...near, behind: ['10.3.0.3'] } });
+  const { tables: own } = start({ ...world, node: { ...world.node, name: 'there' } });
+  for (const rows of [[...own.frontends], [...own.frontends].reverse()]) {
+    const [item] = backendItems({ ...reading, tables: { ...own, frontends: new Map(rows) } });
+    t.deepEqual(item?.pools, ['any', 'local']);
+  }
+});

@@ -15,7 +15,9 @@ import { protocolText } from '../protocol.ts';
 import { byService, compare, type Reading, refOf, type ServiceRef } from './service-ref.ts';
 
 /** Which of the pools the programs choose from: that of the whole cluster, or that of this node. */
-export type PoolName = 'any' | 'local';
+export type PoolName = (typeof poolNames)[number];
+
+const poolNames = ['any', 'local'] as const;
 
 /** As far as the kernel knows: a LoadBalancer is one once it has an address. */
 export type ServiceType = 'ClusterIP' | 'NodePort' | 'LoadBalancer';
@@ -136,7 +138,7 @@ export function frontendItems({ tables }: Reading): FrontendItem[] {
 export function backendItems({ tables }: Reading): BackendItem[] {
   const items = new Map<string, { item: BackendItem; pools: Set<PoolName> }>();
   for (const row of readFrontends(tables)) {
-    for (const pool of ['any', 'local'] as const) {
+    for (const pool of poolNames) {
       for (const { address, port } of slotsOf(tables, row[pool])) {
         const key = `${row.servicePort} ${address} ${port}`;
         const known = items.get(key);
@@ -146,7 +148,7 @@ export function backendItems({ tables }: Reading): BackendItem[] {
     }
   }
   return [...items.values()]
-    .map(({ item, pools }) => ({ ...item, pools: [...pools] }))
+    .map(({ item, pools }) => ({ ...item, pools: poolNames.filter((pool) => pools.has(pool)) }))
     .sort((a, b) => byService(a, b) || familyOrder(a.address, b.address) || a.port - b.port);
 }
 
