@@ -11,7 +11,7 @@ import { stepsOf } from './steps.ts';
 export interface Journey {
   readonly question: Question;
   readonly source: ReturnType<Stage['classify']>;
-  /** What the first hook said, then that of the way out of the node, where the packet got there. */
+  /** What the first hook said, then that of the way out of the node, where the packet got there: none, if it met neither. */
   readonly said: readonly Said[];
   readonly verdict: Verdict;
   /** A number of `reason`; null: nothing of ours had a say. */
@@ -45,17 +45,23 @@ export function answerOf(stage: Stage, journey: Journey): Answer {
 export async function travel(stage: Stage, question: Question): Promise<Journey> {
   const source = stage.classify(question.from);
   const hook = hookFor(stage, source.kind, question);
-  const first = await ask(stage, hook, question);
-  const leaves = first.reason === null && hook !== 'to_wire' && !stage.isLocal(question.to);
-  const said = leaves ? [first, await ask(stage, 'to_wire', question)] : [first];
-  const last = said.at(-1) ?? first;
+  const said = await heard(stage, hook, question);
+  const why = said.at(-1)?.reason ?? null;
   const asked = askedRow(stage.tables, question);
-  const verdict = verdictOf(last.reason);
+  const verdict = verdictOf(why);
   if (verdict === 'dnat' && asked === null)
     throw new Error(`${hook} chose a backend, and no row stands for what was asked`);
   const candidates = verdict === 'dnat' && asked !== null ? await candidatesOf(stage, hook, question, asked) : null;
-  const service = last.reason === null || last.reason === reason.reject_undefined_port ? null : nameOf(stage, asked);
-  return { question, source, said, verdict, why: last.reason, asked, service, candidates };
+  const service = why === null || why === reason.reject_undefined_port ? null : nameOf(stage, asked);
+  return { question, source, said, verdict, why, asked, service, candidates };
+}
+
+/** What it lets pass may leave the node, and what stays there meets no way out. */
+async function heard(stage: Stage, hook: Said['hook'], question: Question): Promise<Said[]> {
+  const stays = stage.isLocal(question.to);
+  if (hook === 'to_wire') return stays ? [] : [await ask(stage, hook, question)];
+  const first = await ask(stage, hook, question);
+  return first.reason === null && !stays ? [first, await ask(stage, 'to_wire', question)] : [first];
 }
 
 function verdictOf(why: number | null): Verdict {

@@ -45,7 +45,7 @@ function hookStep({ hook, reason: why }: Said, { source }: Journey): Step {
 }
 
 function serviceSteps(stage: Stage, journey: Journey, words: string): Step[] {
-  const { asked, question, candidates } = journey;
+  const { asked, question, candidates, source } = journey;
   if (asked === null) {
     const others = whyNothing(stage, question).filter((text) => text !== words);
     return others.map((text) => ({ step: 'note', text }));
@@ -58,8 +58,9 @@ function serviceSteps(stage: Stage, journey: Journey, words: string): Step[] {
       : `${placeNames[place]} ${question.to}`;
   const steps: Step[] = [{ step: 'service', text: `${who} is asked by its ${by}` }];
   steps.push({ step: 'policy', text: policyText(journey) });
-  if (row.flags & frontendFlag.source_ranges) {
-    const isIn = journey.why !== reason.drop_source_range;
+  if (row.flags & frontendFlag.source_ranges && !(source.kind === 'node' && question.protocol === 'sctp')) {
+    /* a socket hook lets pass whom they keep out */
+    const isIn = ![null, reason.drop_source_range, reason.drop_untranslated].includes(journey.why);
     steps.push({
       step: 'ranges',
       text: `loadBalancerSourceRanges guard this address: ${question.from} is ${isIn ? 'inside' : 'in none of them'}`,
@@ -122,6 +123,8 @@ function reasonOf(stage: Stage, { verdict, why, question, asked, candidates }: J
     return reasons[reason.drop_no_local_endpoint] ?? '';
   }
   if (why !== null && !isConnected(why)) return reasons[why] ?? reasonName(why);
+  if (asked !== null)
+    return 'no socket hook translates or drops this, and to an address of its own the node sends it past all others: it reaches the node itself';
   const [nothing] = whyNothing(stage, question);
   if (nothing !== undefined) return nothing;
   const of = addressRow(stage.tables, question.to);

@@ -413,7 +413,12 @@ const dualStack: WorldText = {
 const sctp: WorldText = {
   name: 'SCTP: at its own port number, from pods and from outside',
   services: {
-    'town/signal': { ports: ['ss7 7000/SCTP node 31070'], slices: both, lb: [lb], spec: everywhere },
+    'town/signal': {
+      ports: ['ss7 7000/SCTP node 31070'],
+      slices: both,
+      lb: [lb],
+      spec: { ...everywhere, externalIPs: [host] },
+    },
     'town/shifted': { ports: ['ss7 7000/SCTP > 7001'], slices: both, spec: { clusterIP: '10.97.0.42' } },
     'town/mute': { ports: ['ss7 7000/SCTP node 31071'], spec: { clusterIP: '10.97.0.43', type: 'NodePort' } },
     'town/six': {
@@ -430,6 +435,7 @@ const sctp: WorldText = {
     [`${client} > ${host}:31070/sctp`]: 'pass',
     [`${client} > ${host}:31071/sctp`]: 'reject',
     [`${host} > ${vip}:7000/sctp`]: 'drop',
+    [`${host} > ${host}:7000/sctp`]: 'pass',
     [`${pod} > ${vip}:7000/tcp`]: 'reject',
     [`${pod} > 10.97.0.42:7000/sctp`]: 'reject',
     [`${pod} > 10.97.0.43:7000/sctp`]: 'reject',

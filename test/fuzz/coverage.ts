@@ -45,6 +45,8 @@ const rules: readonly string[] = [
   'hairpin',
   'masquerade',
   'source kept',
+  'SCTP',
+  'SCTP of the node',
 ];
 
 /** What was met, how often. */

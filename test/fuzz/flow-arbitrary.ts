@@ -51,14 +51,14 @@ export const flowArbitrary: fc.Arbitrary<Flow> = fc
     to: target,
     id: fc.nat(SERVICES - 1),
     pod: fc.nat(PODS - 2),
-    index: some(0, 1, 2),
+    index: some(0, 1, 2, 3),
     family: fc.constantFrom<Family>(4, 6),
     odd: mostly('', 'port', 'protocol', 'nodePort', 'clash'),
   })
   .map(({ from, to, id, pod: n, index, family, odd }) => {
     const kind = portKinds[index] as PortKind;
-    const flip = { tcp: 'udp', udp: 'tcp' } as const;
-    const protocol = kind.protocol.toLowerCase() as 'tcp' | 'udp';
+    const flip = { tcp: 'udp', udp: 'tcp', sctp: 'tcp' } as const;
+    const protocol = kind.protocol.toLowerCase() as Flow['protocol'];
     const byNodePort = (to === 'node' || to === 'localhost' || to === 'second address') !== (odd === 'nodePort');
     const port = byNodePort ? (odd === 'clash' ? CLASHING : nodePortOf(id, index)) : kind.port;
     return {

@@ -36,6 +36,7 @@ export const portKinds: readonly PortKind[] = [
   { name: 'http', protocol: 'TCP', port: 80 },
   { name: 'dns', protocol: 'UDP', port: 53 },
   { name: 'https', protocol: 'TCP', port: 443 },
+  { name: 'ss7', protocol: 'SCTP', port: 7000 },
 ];
 export const nodePortOf = (id: number, index: number): number => 31000 + 10 * id + index;
 /** A nodePort that several Services may ask for. */

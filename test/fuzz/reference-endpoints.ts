@@ -45,6 +45,12 @@ export function endpointsOf(
   };
 }
 
+/** The checksum of SCTP covers its ports, which are not changed: where an endpoint has another number, nothing is served. */
+export function keepsNumber(world: World, service: Service, port: ServicePort, number: number, family: 4 | 6): boolean {
+  if (port.protocol !== 'SCTP') return true;
+  return countedEndpoints(world, service, port, family).every((one) => one.port === number);
+}
+
 function isExternallyAccessible(service: Service): boolean {
   const { externalIPs = [], ports } = service.spec;
   return externalIPs.length + loadBalancerIpsOf(service).length > 0 || ports.some(({ nodePort = 0 }) => nodePort > 0);

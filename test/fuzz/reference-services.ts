@@ -68,8 +68,11 @@ export function loadBalancerIpsOf({ status }: Service): string[] {
   return ingress.flatMap(({ ip, ipMode = 'VIP' }) => (ip !== undefined && ipMode === 'VIP' ? [ip] : []));
 }
 
+/** Can endpoints answer at a frontend of this port number at all? */
+export type IsServed = (service: Service, port: ServicePort, number: number) => boolean;
+
 /** An address of its own goes before a nodePort at the same address. */
-export function ownerOf(world: World, flow: Flow, source: SourceClass): Claim | null {
+export function ownerOf(world: World, flow: Flow, source: SourceClass, isServed: IsServed): Claim | null {
   const family = familyOf(flow.to);
   const asked = ours(world).flatMap((service) =>
     clusterIpOf(service, family) === null
@@ -79,13 +82,13 @@ export function ownerOf(world: World, flow: Flow, source: SourceClass): Claim | 
           .map((port) => ({ service, port })),
   );
   for (const { service, port } of asked) {
-    if (port.port !== flow.port) continue;
+    if (port.port !== flow.port || !isServed(service, port, flow.port)) continue;
     if (clusterIpOf(service, family) === flow.to) return { service, port, kind: 'clusterIP' };
     if (loadBalancerIpsOf(service).includes(flow.to)) return { service, port, kind: 'loadBalancer' };
     if (service.spec.externalIPs?.includes(flow.to)) return { service, port, kind: 'externalIP' };
   }
   if (!isNodePortAddress(world, flow.to, source)) return null;
-  const found = asked.find(({ port }) => port.nodePort === flow.port);
+  const found = asked.find(({ service, port }) => port.nodePort === flow.port && isServed(service, port, flow.port));
   return found === undefined ? null : { ...found, kind: 'nodePort' };
 }
 

@@ -4,7 +4,7 @@
  */
 
 import type { Flow, World } from './objects.ts';
-import { endpointsOf, type ReferenceEndpoint } from './reference-endpoints.ts';
+import { endpointsOf, keepsNumber, type ReferenceEndpoint } from './reference-endpoints.ts';
 import { type Claim, familyOf, inAny, isClusterIp, nodeNamed, ownerOf, primaryOf } from './reference-services.ts';
 
 export type SourceClass = 'pod' | 'node' | 'outside';
@@ -25,8 +25,13 @@ export interface Expected {
 export function expected(world: World, flow: Flow): Expected {
   const source = sourceClass(world, flow.from);
   const nothing = { backends: [], masqueraded: [], service: null, source, policy: 'none' } as const;
-  const claim = ownerOf(world, flow, source);
+  const family = familyOf(flow.to);
+  const claim = ownerOf(world, flow, source, (service, port, number) =>
+    keepsNumber(world, service, port, number, family),
+  );
   if (claim !== null) return ofService(world, flow, source, claim);
+  if (isClusterIp(world, flow.to) && isSctpOfNode(flow, source))
+    return { ...nothing, verdict: 'drop', rules: ['SCTP of the node'] };
   if (isClusterIp(world, flow.to)) return { ...nothing, verdict: 'reject', rules: ['undefined port of a clusterIP'] };
   if (isUnallocated(world, flow.to))
     return { ...nothing, verdict: 'drop', rules: ['unallocated address of a ServiceCIDR'] };
@@ -47,14 +52,15 @@ function ofService(world: World, flow: Flow, source: SourceClass, claim: Claim):
   const rules: string[] = [kind];
   const none = { ...common, backends: [], masqueraded: [], rules };
 
+  if (isSctpOfNode(flow, source)) return untranslated(world, flow, { ...none, rules: ['SCTP of the node'] });
+  if (flow.protocol === 'sctp') rules.push('SCTP');
+
   /* source ranges come before "no endpoints" */
   const ranges = rangesOf(claim, familyOf(flow.to));
   if (ranges.length > 0) {
     if (!mayAsk(world, flow, claim, ranges)) {
-      /* a socket hook cannot drop, and what the node sends to itself meets no other: it stays the node's own, untranslated */
-      if (source === 'node' && isOnThisNode(world, flow.to))
-        return { ...none, service: null, verdict: 'pass', policy: 'none', rules: [...rules, 'out of source ranges'] };
-      return { ...none, verdict: 'drop', rules: [...rules, 'out of source ranges'] };
+      rules.push('out of source ranges');
+      return source === 'node' ? untranslated(world, flow, none) : { ...none, verdict: 'drop' };
     }
     rules.push('in source ranges');
   }
@@ -78,6 +84,17 @@ function ofService(world: World, flow: Flow, source: SourceClass, claim: Claim):
     masqueraded: masqueraded.map(textOf).sort(),
     rules,
   };
+}
+
+/** A socket hook cannot drop: on its way out of the node a packet is, and what stays on the node is the node's own. */
+function untranslated(world: World, { to }: Flow, none: Omit<Expected, 'verdict'>): Expected {
+  if (isOnThisNode(world, to)) return { ...none, verdict: 'pass', service: null, policy: 'none' };
+  return { ...none, verdict: 'drop' };
+}
+
+/** No socket hook knows it: what the node asks for would leave it untranslated, and so does not. */
+function isSctpOfNode({ protocol }: Flow, source: SourceClass): boolean {
+  return protocol === 'sctp' && source === 'node';
 }
 
 /** Source classes, with no hook to go by. */

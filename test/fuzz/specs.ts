@@ -32,6 +32,8 @@ export interface ServiceSpec {
   /** Of `portKinds`. */
   readonly ports: readonly number[];
   readonly unnamed: boolean;
+  /** Its endpoints take SCTP at another number. */
+  readonly shiftsSctp: boolean;
   readonly internal: Policy | undefined;
   readonly external: Policy | undefined;
   readonly affinity: boolean;
@@ -102,8 +104,9 @@ export const serviceSpec: fc.Arbitrary<ServiceSpec> = fc.record({
   created: fc.constantFrom('2026-01-01T00:00:00Z', '2026-02-01T00:00:00Z'),
   label: mostly('', 'service.kubernetes.io/service-proxy-name', 'service.kubernetes.io/headless'),
   headless: fc.nat(19).map((n) => n === 0),
-  ports: some([0, 1], [0, 1, 2], [0], [2]),
+  ports: some([0, 1], [0, 1, 2], [0], [2], [3], [0, 3], [0, 1, 2, 3]),
   unnamed: fc.boolean(),
+  shiftsSctp: rarely,
   internal: maybe(fc.constantFrom<Policy>('Cluster', 'Local', 'Local')),
   external: maybe(fc.constantFrom<Policy>('Cluster', 'Local', 'Local'), 3),
   affinity: fc.boolean(),

@@ -132,6 +132,8 @@ export function sliceObjects(service: ServiceSpec, node: NodeSpec): Slice[] {
 function sliceObject(service: ServiceSpec, spec: SliceSpec, node: NodeSpec, index: number): Slice {
   const { family, shift, labels, naming } = spec;
   const name = `service-${service.id}`;
+  /* with one number for all, a second slice would repeat what the first says */
+  const isFirst = service.slices.findIndex((one) => one.family === family) === index;
   const label = labels === 'mesh' ? { 'service.kubernetes.io/service-proxy-name': 'mesh' } : {};
   const headless = labels === 'headless' ? { 'service.kubernetes.io/headless': '' } : {};
   const other = { TCP: 'UDP', UDP: 'TCP', SCTP: 'TCP' } as const;
@@ -148,14 +150,22 @@ function sliceObject(service: ServiceSpec, spec: SliceSpec, node: NodeSpec, inde
       },
     },
     addressType: `IPv${family}`,
-    ports: portsOf(service).map((port) => ({
-      name: naming === 'wrong name' ? `${port.name}x` : port.name,
-      protocol: naming === 'wrong protocol' ? other[port.protocol] : port.protocol,
-      /* no slice repeats the ip:port of another */
-      port: naming === 'no port' ? null : port.port + shift + 100 * index,
-    })),
+    ports: portsOf(service)
+      .filter(({ protocol }) => protocol !== 'SCTP' || isFirst)
+      .map((port) => ({
+        name: naming === 'wrong name' ? `${port.name}x` : port.name,
+        protocol: naming === 'wrong protocol' ? other[port.protocol] : port.protocol,
+        /* no slice repeats the ip:port of another */
+        port: naming === 'no port' ? null : targetPort(service, port, shift + 100 * index),
+      })),
     endpoints: spec.endpoints.map((one) => endpointObject(service, one, spec, node)),
   };
+}
+
+/** SCTP keeps its number on the way, or is not served: then all endpoints have the same. */
+function targetPort({ shiftsSctp }: ServiceSpec, { protocol, port }: ServicePort, shift: number): number {
+  if (protocol === 'SCTP') return shiftsSctp ? port + 1 : port;
+  return port + shift;
 }
 
 function endpointObject(
