@@ -60,7 +60,8 @@ function serviceSteps(stage: Stage, journey: Journey, words: string): Step[] {
   steps.push({ step: 'policy', text: policyText(journey) });
   if (row.flags & frontendFlag.source_ranges && !(source.kind === 'node' && question.protocol === 'sctp')) {
     /* a socket hook lets pass whom they keep out */
-    const isIn = ![null, reason.drop_source_range, reason.drop_untranslated].includes(journey.why);
+    const keptOut: readonly (number | null)[] = [null, reason.drop_source_range, reason.drop_untranslated];
+    const isIn = !keptOut.includes(journey.why);
     steps.push({
       step: 'ranges',
       text: `loadBalancerSourceRanges guard this address: ${question.from} is ${isIn ? 'inside' : 'in none of them'}`,
