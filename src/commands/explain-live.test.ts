@@ -110,6 +110,10 @@ test('explain asks what is loaded, and leaves no trace in it', async (t) => {
   t.is((await ask('10.1.0.1', '198.51.100.1:80')).verdict, 'pass');
   t.is((await ask('192.0.2.1', '198.51.100.1:53', '--protocol', 'udp')).verdict, 'pass');
   t.deepEqual(await photograph(), before);
+  t.deepEqual(
+    readdirSync(box.cgroup).filter((name) => name.startsWith('bpfsvc-explain')),
+    [],
+  );
 });
 
 test('explain tells whom a client got before', async (t) => {

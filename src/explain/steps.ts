@@ -68,17 +68,17 @@ function serviceSteps(stage: Stage, journey: Journey, words: string): Step[] {
     });
   }
   steps.push(...endpointSteps(stage, journey));
-  if (row.affinitySeconds > 0) {
-    const before = stage.remembered(question.from, row.servicePort);
-    const now = before === null ? '' : `; now that is ${before}`;
-    const text = `ClientIP: the same client gets the same backend again for ${row.affinitySeconds} s, while that is in the set${now}`;
-    steps.push({ step: 'affinity', text });
-  }
   if (candidates !== null) {
     steps.push({
       step: 'set',
       text: `${candidates.backends.length} may be chosen, each as likely as the other: ${candidates.backends.join(', ')}`,
     });
+  }
+  if (row.affinitySeconds > 0) {
+    const before = stage.remembered(question.from, row.servicePort);
+    const now = before === null ? '' : `; now that is ${before}`;
+    const text = `ClientIP: the same client gets the same backend again for ${row.affinitySeconds} s, while that is in the set${now}`;
+    steps.push({ step: 'affinity', text });
   }
   return steps;
 }
