@@ -15,6 +15,8 @@ export interface Described {
   /** What tells pods, beside Pod objects of the node. */
   readonly detector: Detector;
   readonly nodePorts: NodePortSelection;
+  /** `--masquerade-all` */
+  readonly masqueradeAll?: boolean;
   /** `--bind-address`; null: what the Node says. */
   readonly primaryAddress?: Address | null;
 }

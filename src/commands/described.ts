@@ -29,6 +29,7 @@ export async function readDescribed(
     primaryAddress: options.primaryAddress,
     serviceCidrs: given ?? [],
     detector: options.detector,
+    masqueradeAll: options.masqueradeAll,
     nodePorts: options.nodePorts ?? defaultNodePorts,
   };
   return { described, problems: [...snapshot.problems, ...parsed.problems] };

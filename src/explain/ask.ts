@@ -1,6 +1,6 @@
 import { type Tuple, tupleOf } from '../kernel/probe-packet.ts';
 import type { Outcome, RehearsedHook } from '../kernel/rehearsal.ts';
-import { backend, type Frontend, reason, type Segment, u32 } from '../layout.gen.ts';
+import { backend, type Frontend, flowFlag, reason, type Segment, u32 } from '../layout.gen.ts';
 import { addressFromHex, endpointText } from '../model/address.ts';
 import { noSegment } from '../plan/segments.ts';
 import { type AskedRow, protocolNumbers } from './place.ts';
@@ -18,6 +18,8 @@ export interface Said {
   readonly becomes: Tuple | null;
   /** The source that the backend sees; null: nothing was chosen, or it is a socket. */
   readonly source: string | null;
+  /** Where that took the client's place, if not at this hook. */
+  readonly exit: 'to_pod' | 'to_wire' | null;
 }
 
 const UNSPEC = 0xffffffff;
@@ -46,14 +48,27 @@ export async function ask(stage: Stage, hook: 'connect' | RehearsedHook, questio
     protocol: protocolNumbers[question.protocol],
   };
   if (hook === 'connect') return connect(stage, question, sent);
-  return said(hook, sent, await stage.rehearsal.run(hook, sent, stage.via(hook, question.from)));
+  const outcome = await stage.rehearsal.run(hook, sent, stage.via(hook, question.from));
+  const first = said(hook, sent, outcome);
+  return outcome.flow !== null && outcome.flow.flags & flowFlag.exit ? await leaving(stage, first, outcome) : first;
+}
+
+/** With masquerade-all the source is replaced where the packet leaves towards its backend: that hook is asked, too. */
+async function leaving(stage: Stage, first: Said, { packet, mark }: Outcome): Promise<Said> {
+  const hook = first.becomes === null ? null : stage.exit(first.becomes.destination);
+  if (hook === null) return first;
+  const outcome = await stage.rehearsal.pass(hook.hook, packet, mark, hook.via);
+  const left = tupleOf(outcome.packet);
+  return left === null || outcome.counted.length > 0
+    ? first
+    : { ...first, becomes: left, source: left.source, exit: hook.hook };
 }
 
 function connect({ sockets }: Stage, { to, port, protocol }: Question, sent: Tuple): Said {
   if ('missing' in sockets || protocol === 'sctp') throw new Error('there are no sockets to be asked');
   const [counted] = sockets.connect(protocol, to, port).counted;
   const [why, servicePort] = [counted?.reason ?? null, counted?.servicePort ?? 0];
-  return { hook: 'connect', reason: why, servicePort, sent, becomes: null, source: null };
+  return { hook: 'connect', reason: why, servicePort, sent, becomes: null, source: null, exit: null };
 }
 
 function said(hook: RehearsedHook, sent: Tuple, { verdict, packet, counted, flow }: Outcome): Said {
@@ -69,6 +84,7 @@ function said(hook: RehearsedHook, sent: Tuple, { verdict, packet, counted, flow
     sent,
     becomes: goesOn ? tupleOf(packet) : null,
     source,
+    exit: null,
   };
 }
 

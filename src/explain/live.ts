@@ -2,13 +2,13 @@ import { classifyDevices, type Device, type Network } from '../kernel/devices.ts
 import type { Generation } from '../kernel/generation.ts';
 import { netnsCookie } from '../kernel/kernel.ts';
 import { localAddresses, readNetwork } from '../kernel/network.ts';
-import { encodeConfig, readObjects } from '../kernel/objects.ts';
+import { encodeConfig, generationHash, readObjects, type Settings } from '../kernel/objects.ts';
 import { enterPrivateNetwork } from '../kernel/private-network.ts';
 import { hasFibSource } from '../kernel/probes.ts';
 import { Rehearsal, type Via } from '../kernel/rehearsal.ts';
 import { routeTo } from '../kernel/route.ts';
 import { readRow, readSettledTables } from '../kernel/tables.ts';
-import { affinity, affinityKey, cidrKey, sourceClass, switches, u32, wire, wireFlag } from '../layout.gen.ts';
+import { affinity, affinityKey, cidrKey, sourceClass, switches, u32 } from '../layout.gen.ts';
 import {
   type Address,
   addressFromHex,
@@ -18,7 +18,7 @@ import {
   familyOf,
   noAddressHex,
 } from '../model/address.ts';
-import type { Rows, Tables } from '../plan/tables.ts';
+import type { Tables } from '../plan/tables.ts';
 import type { Question } from './question.ts';
 import { openSockets, type Stage } from './stage.ts';
 
@@ -32,7 +32,7 @@ export async function openLive(
   const network = await readNetwork();
   const overrides = new Map();
   const devices = classifyDevices(network, { nodeAddresses: nodeAddresses(tables), overrides });
-  const settings = { fibSource: hasFibSource(), wiresOfPods: hasWiresOfPods(tables.wires), rehearses: true };
+  const settings = settingsOf(generation);
   const rehearsal = await Rehearsal.open(readObjects(), encodeConfig(0n, settings), tables);
   const classify = (address: Address) => classOf(address, network, devices, tables);
   const wanted = questions.some(({ from }) => classify(from).kind === 'node');
@@ -47,8 +47,10 @@ export async function openLive(
       rehearsal,
       sockets: inner === null || 'missing' in sockets ? sockets : connectingIn(inner, sockets),
       known: null,
+      masqueradeAll: settings.masqueradeAll === true,
       classify,
       via: (hook, source) => viaOf(hook === 'from_pod' ? 'pod' : 'wire', source, network, devices),
+      exit: (address) => exitOf(address, own, network, devices),
       remembered: (client, servicePort) => rememberedOf(generation, client, servicePort),
       isLocal: (address) => own.has(address) || deviceTo(address, network, devices)?.role === 'pod',
     };
@@ -65,6 +67,34 @@ export async function openLive(
     generation[Symbol.dispose]();
     throw error;
   }
+}
+
+/**
+ * The settings that the programs were loaded with are told by nothing but the name of their generation, which is made of them:
+ * those are taken that give this name. Of another release's it is what is usual.
+ */
+function settingsOf(generation: Generation): Partial<Settings> {
+  const objects = readObjects();
+  const cookie = netnsCookie();
+  const usual = { fibSource: hasFibSource(), wiresOfPods: false, masqueradeAll: false };
+  const variants = [false, true].flatMap((wiresOfPods) =>
+    [false, true].map((masqueradeAll) => ({ ...usual, wiresOfPods, masqueradeAll })),
+  );
+  const found = variants.find(
+    (one) => generationHash(objects, generation.sizes, encodeConfig(cookie, one)) === generation.hash,
+  );
+  return { ...(found ?? usual), rehearses: true };
+}
+
+function exitOf(
+  address: Address,
+  own: ReadonlySet<Address>,
+  network: Network,
+  devices: readonly Device[],
+): ReturnType<Stage['exit']> {
+  const role = deviceTo(address, network, devices)?.role;
+  if (own.has(address) || (role !== 'pod' && role !== 'wire')) return null;
+  return { hook: role === 'pod' ? 'to_pod' : 'to_wire', via: viaOf(role, address, network, devices) };
 }
 
 /** What a socket asks for must reach nobody. */
@@ -91,10 +121,6 @@ function nodeAddresses({ switches: rows }: Tables): Address[] {
   if (row === undefined) return [];
   const { nodeIpv4, nodeIpv6 } = switches.decode(row);
   return [nodeIpv4, nodeIpv6].filter((hex) => hex !== noAddressHex).map(addressFromHex);
-}
-
-function hasWiresOfPods(wires: Rows): boolean {
-  return [...wires.values()].some((row) => (wire.decode(row).flags & wireFlag.pods) !== 0);
 }
 
 function classOf(

@@ -21,6 +21,9 @@ export interface OfflineOptions {
 /** Of a described node the kernel knows no addresses. */
 export const settings = { fibSource: false, rehearses: true };
 
+/** What leaves is not looked at for whom it is. */
+const NO_MAC = '00:00:00:00:00:00';
+
 /** A stage for these questions: sockets are made ready only where one is about them. */
 export async function openOffline(
   node: Described,
@@ -38,11 +41,12 @@ export async function openOffline(
     closers.push(() => network[Symbol.dispose]());
     const world = describedWorld(node, network.wire);
     const { tables, problems } = desiredTables(world);
-    const rehearsal = await Rehearsal.open(readObjects(), encodeConfig(0n, settings), tables);
+    const config = { ...settings, masqueradeAll: node.masqueradeAll ?? false };
+    const rehearsal = await Rehearsal.open(readObjects(), encodeConfig(0n, config), tables);
     closers.push(() => rehearsal.close());
     const classify = classifier(node, world);
     const wanted = asksSockets && questions.some(({ from }) => classify(from).kind === 'node');
-    const sockets = await openSockets(rehearsal, wanted ? encodeConfig(netnsCookie(), settings) : null, cgroup);
+    const sockets = await openSockets(rehearsal, wanted ? encodeConfig(netnsCookie(), config) : null, cgroup);
     if ('missing' in sockets) rehearsal.offerLocalhost(tables);
     else closers.push(async () => await sockets[Symbol.asyncDispose]());
     const stage = stageOf(node, { world, parsed: node.parsed, problems }, { tables, rehearsal, sockets });
@@ -56,12 +60,20 @@ export async function openOffline(
 /** What is asked on a described node, once its rows are where programs find them. */
 export function stageOf(node: Described, known: Known, parts: Pick<Stage, 'tables' | 'rehearsal' | 'sockets'>): Stage {
   const local = localAddressesOf(node);
+  const classify = classifier(node, known.world);
+  const ifindex = known.world.wires[0]?.ifindex ?? 0;
   return {
     ...parts,
     known,
+    masqueradeAll: node.masqueradeAll ?? false,
     via: () => undefined,
+    exit: (backend) => {
+      if (classify(backend).kind === 'node') return null;
+      if (local.has(backend)) return { hook: 'to_pod', via: undefined };
+      return { hook: 'to_wire', via: { ifindex, mac: NO_MAC } };
+    },
     remembered: () => null,
-    classify: classifier(node, known.world),
+    classify,
     isLocal: (address) => local.has(address) || isLoopback(address),
   };
 }

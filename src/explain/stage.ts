@@ -24,9 +24,13 @@ export interface Stage {
   /** Null: sockets cannot be asked here, and why. */
   readonly sockets: RehearsedSockets | { readonly missing: string };
   readonly known: Known | null;
+  /** `--masquerade-all` */
+  readonly masqueradeAll: boolean;
   readonly classify: (address: Address) => { readonly kind: SourceClass; readonly why: string };
   /** The device at which a packet of this source meets the hook; undefined: it does not matter. */
   readonly via: (hook: RehearsedHook, source: Address) => Via | undefined;
+  /** Where a packet to this backend leaves; null: it is for the node itself. */
+  readonly exit: (backend: Address) => { readonly hook: 'to_pod' | 'to_wire'; readonly via: Via | undefined } | null;
   /** What is remembered of a client, by the service port's id: the backend that it would get again. */
   readonly remembered: (client: Address, servicePort: number) => string | null;
   /** Does a packet to this address stay on the node? */

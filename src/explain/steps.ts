@@ -14,10 +14,11 @@ export function stepsOf(stage: Stage, journey: Journey): { reason: string; steps
   const words = reasonOf(stage, journey);
   const steps: Step[] = [
     sourceStep(journey),
-    ...journey.said.map((said) => hookStep(said, journey)),
+    ...journey.said.flatMap((said) => [hookStep(said, journey), ...exitSteps(said)]),
     ...serviceSteps(stage, journey, words),
     { step: 'verdict', text: verdictText(journey, words) },
     ...masqueradeSteps(journey),
+    ...hairpinSteps(stage, journey),
     ...packetSteps(journey),
   ];
   return { reason: words, steps };
@@ -32,6 +33,7 @@ const hookNames = {
   connect: 'connect() of a process of the node (socket hook)',
   from_pod: "from_pod, where a pod's packet enters the node",
   from_wire: 'from_wire, where a packet from outside enters the node',
+  to_pod: 'to_pod, where a packet leaves for a pod',
   to_wire: 'to_wire, where a packet leaves the node',
 } as const;
 
@@ -42,6 +44,12 @@ function hookStep({ hook, reason: why }: Said, { source }: Journey): Step {
     step: 'hook',
     text: `${hookNames[hook]}${stands}: ${why === null ? 'lets it pass as it is' : reasonName(why)}`,
   };
+}
+
+function exitSteps({ exit }: Said): Step[] {
+  return exit === null
+    ? []
+    : [{ step: 'hook', text: `${hookNames[exit]}: the source becomes the node's (--masquerade-all)` }];
 }
 
 function serviceSteps(stage: Stage, journey: Journey, words: string): Step[] {
@@ -146,14 +154,15 @@ function masqueradeSteps({ verdict, candidates, question, source }: Journey): St
   const { masqueraded, backends } = candidates;
   if (masqueraded.length === 0) return [{ step: 'masquerade', text: `none: every backend sees ${question.from}` }];
   const who = masqueraded.length === backends.length ? 'every backend' : masqueraded.join(', ');
-  const steps: Step[] = [
-    { step: 'masquerade', text: `for ${who} the source is replaced, so that the answers come back this way` },
-  ];
-  if (isHairpin(masqueraded, question.from)) {
-    const text = `a process of the pod itself is translated in its connect() (socket hook): it reaches itself as ${question.from}, and no packet has the address of the Service`;
-    steps.push({ step: 'note', text });
-  }
-  return steps;
+  return [{ step: 'masquerade', text: `for ${who} the source is replaced, so that the answers come back this way` }];
+}
+
+/** Where a pod's own socket is translated, nothing of this is seen: programs have it only of what no socket hook saw. */
+function hairpinSteps({ masqueradeAll }: Stage, { question, source, asked, candidates }: Journey): Step[] {
+  const isLeft = masqueradeAll || question.protocol !== 'tcp' || (asked?.row.affinitySeconds ?? 0) > 0;
+  if (source.kind !== 'pod' || isLeft || !isHairpin(candidates?.backends ?? [], question.from)) return [];
+  const text = `a process of the pod itself is translated in its connect() (socket hook): it reaches itself as ${question.from}, and no packet has the address of the Service`;
+  return [{ step: 'note', text }];
 }
 
 function packetSteps({ said }: Journey): Step[] {

@@ -20,13 +20,15 @@ import { firstPacket, type Tuple } from './probe-packet.ts';
 import { inheritedNames, type StateName, stateNames } from './sizes.ts';
 
 /** Programs that a test run can be made of, here. */
-export type RehearsedHook = 'from_pod' | 'from_wire' | 'to_wire';
+export type RehearsedHook = 'from_pod' | 'to_pod' | 'from_wire' | 'to_wire';
 
 /** What a test run came to. */
 export interface Outcome {
   /** TC_ACT_... as unsigned: 0xffffffff goes on, 2 is dropped, 7 leaves by a redirect. */
   readonly verdict: number;
   readonly packet: Uint8Array;
+  /** The packet's mark, as it goes on. */
+  readonly mark: number;
   readonly counted: readonly Counted[];
   /** The flow that began with the packet. */
   readonly flow: Flow | null;
@@ -49,6 +51,7 @@ export interface Via {
 const loopback: Via = { ifindex: 1, mac: '00:00:00:00:00:00' };
 /** struct __sk_buff */
 const SKB_BYTES = 192;
+const SKB_MARK = 8;
 const SKB_IFINDEX = 40;
 
 /** State maps of a moment's life. An LRU map of fewer rows would evict what a run has just put there. */
@@ -157,13 +160,21 @@ export class Rehearsal implements Disposable {
 
   /** What becomes of the first packet of a connection at a hook; `via`: the device that it comes in by, unless loopback. */
   async run(at: RehearsedHook, tuple: Tuple, via: Via = loopback): Promise<Outcome> {
-    const object = await this.load(at === 'from_pod' ? 'tc' : 'wire', [at]);
+    const outcome = await this.pass(at, firstPacket(tuple, via.mac), 0, via);
+    return { ...outcome, flow: this.#flowOf(at, tuple, via) };
+  }
+
+  /** What becomes of a packet as another hook left it; of its flow nothing is said. */
+  async pass(at: RehearsedHook, packet: Uint8Array, mark: number, via: Via = loopback): Promise<Outcome> {
+    const object = await this.load(at === 'from_pod' || at === 'to_pod' ? 'tc' : 'wire', [at]);
     const program = object.programs[at];
     if (program === undefined) throw new Error(`the compiled objects do not have '${at}'`);
     const context = Buffer.alloc(SKB_BYTES);
+    context.writeUInt32LE(mark, SKB_MARK);
     context.writeUInt32LE(via.ifindex, SKB_IFINDEX);
-    const { retval, data } = program.testRun({ data: firstPacket(tuple, via.mac), context });
-    return { verdict: retval, packet: data, counted: this.takeCounted(), flow: this.#flowOf(at, tuple, via) };
+    const { retval, data, context: left } = program.testRun({ data: packet, context });
+    const marked = Buffer.from(left.buffer, left.byteOffset, left.byteLength).readUInt32LE(SKB_MARK);
+    return { verdict: retval, packet: data, mark: marked, counted: this.takeCounted(), flow: null };
   }
 
   /** What was counted since it was last asked. */
@@ -187,7 +198,7 @@ export class Rehearsal implements Disposable {
       destinationPort,
       protocol,
       hook: hook[at],
-      device: at === 'from_pod' ? ifindex & 0xffff : 0,
+      device: at === 'from_pod' || at === 'to_pod' ? ifindex & 0xffff : 0,
     });
     const row = this.map('half_open').lookup(bytes(key));
     return row === undefined ? null : flow.decode(hexOf(row));

@@ -33,6 +33,7 @@ async function answersOf(world: WorldText): Promise<Record<string, Answer>> {
     node,
     serviceCidrs: [],
     detector: { mode: 'ClusterCIDR' as const, cidrs: (cidrs?.split(',') ?? []).map((text) => parseCidr(text) as Cidr) },
+    masqueradeAll: options.masqueradeAll ?? false,
     nodePorts: parseNodePortAddresses(options.nodePortAddresses ?? ['primary']),
   };
   await using offline = await openOffline(

@@ -33,6 +33,7 @@ export interface WorldText {
     readonly clusterCidr?: string | null;
     readonly nodePortAddresses?: readonly string[];
     readonly proxyName?: string;
+    readonly masqueradeAll?: boolean;
   };
 }
 

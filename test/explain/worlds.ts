@@ -190,6 +190,34 @@ const etpCluster: WorldText = {
   },
 };
 
+const masqueradeAll: WorldText = {
+  ...etpCluster,
+  name: 'masquerade-all: every backend sees the node, whoever asks',
+  options: { masqueradeAll: true },
+  flows: {
+    [`${pod} > ${vip}:80`]: 'dnat 10.60.1.1:8080* 10.60.2.1:8080*',
+    [`${pod} > ${lb}:80/udp`]: 'pass',
+    [`10.60.1.1 > ${vip}:80`]: 'dnat 10.60.1.1:8080* 10.60.2.1:8080*',
+    [`${pod} > ${host}:31080`]: 'dnat 10.60.1.1:8080* 10.60.2.1:8080*',
+    [`${client} > ${external}:80`]: 'dnat 10.60.1.1:8080* 10.60.2.1:8080*',
+    [`${client} > ${vip}:80`]: 'dnat 10.60.1.1:8080* 10.60.2.1:8080*',
+    [`${host} > ${vip}:80`]: all(''),
+  },
+};
+
+const masqueradeAllLocal: WorldText = {
+  ...etpLocal,
+  name: 'masquerade-all under externalTrafficPolicy Local: at the clusterIP only',
+  options: { masqueradeAll: true },
+  flows: {
+    [`${pod} > ${vip}:80`]: 'dnat 10.60.1.1:8080* 10.60.2.1:8080*',
+    [`${pod} > ${lb}:80`]: all(''),
+    [`${client} > ${lb}:80`]: 'dnat 10.60.1.1:8080',
+    [`${client} > ${host}:31080`]: 'dnat 10.60.1.1:8080',
+    [`${host} > ${lb}:80`]: all(''),
+  },
+};
+
 const noDetector: WorldText = {
   ...etpLocal,
   name: 'without a cluster CIDR there are no pods: externalTrafficPolicy Local binds them too',
@@ -623,6 +651,8 @@ export const worlds: readonly WorldText[] = [
   nodePorts('none of a family that is not named', ['198.51.100.0/24', '2001:db8::21/128'], false, 6),
   etpLocal,
   etpCluster,
+  masqueradeAll,
+  masqueradeAllLocal,
   noDetector,
   podObjects,
   itp(
