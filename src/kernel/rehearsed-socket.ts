@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BpfLink, type BpfObject, tryConnect } from 'libbpf-ts';
 import { cgroupRoot, readMounts } from './mounts.ts';
@@ -34,6 +34,7 @@ export async function openRehearsedSockets(
   const root = cgroupRoot(readMounts());
   if (root === undefined) throw new Error('no cgroup2 hierarchy is mounted');
   const home = join(root, ownCgroup(), 'cgroup.procs');
+  accessSync(home, constants.W_OK); // a cgroup namespace may hide where this process comes from
   sweep(parent ?? root);
   const path = join(parent ?? root, `${NAME}${process.pid}`);
   mkdirSync(path);
