@@ -48,7 +48,8 @@ const tools = [
 const settings = ['group', 'hosts', 'nsswitch.conf', 'passwd', 'protocols', 'services'];
 
 /** Packages that no test needs to run, and what packages carry for people and compilers. */
-const unneeded = /\/node_modules\/(@biomejs|@types|@typescript|typescript|c8)(\/|$)|node-linux-[^/]*\/(include|share)$/;
+const unneeded =
+  /\/node_modules\/(@biomejs|@esbuild|@types|@typescript|esbuild|typescript|c8)(\/|$)|node-linux-[^/]*\/(include|share)$/;
 const unread = /\.(map|md|d\.ts|d\.mts|d\.cts)$/;
 
 /** What a guest may load: all of the network's, for tests ask for more kinds of devices and rules than one would think. */
@@ -70,7 +71,18 @@ export function makeBase(): string {
   addLibraries(root, join(project, 'native/build/libbpf-ts.node'));
   for (const name of settings) if (existsSync(`/etc/${name}`)) copyFileSync(`/etc/${name}`, join(root, 'etc', name));
   copyFileSync(join(import.meta.dirname, 'init.sh'), join(root, 'init'));
-  const parts = ['package.json', 'bin', 'bpf', 'build/bpf', 'build/test', 'native', 'node_modules', 'src', 'test'];
+  const parts = [
+    'package.json',
+    'bin',
+    'bpf',
+    'build/bpf',
+    'build/js',
+    'build/test',
+    'native',
+    'node_modules',
+    'src',
+    'test',
+  ];
   for (const part of parts) {
     if (!existsSync(join(project, part))) continue;
     const filter = (from: string): boolean => !unneeded.test(from) && !unread.test(from);
