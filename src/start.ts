@@ -45,6 +45,8 @@ export interface StartOptions
   readonly nodePorts: NodePortSelection | null;
   /** The source is replaced for pods too, and for backends of this node. */
   readonly masqueradeAll: boolean;
+  /** Which bit of a packet's mark that takes. */
+  readonly masqueradeBit: number;
   /** Where /healthz is; null: nowhere. */
   readonly healthzAddress: ServerAddress | null;
   /** Where /metrics is; null: nowhere. */
@@ -58,8 +60,8 @@ export interface StartOptions
  * people each, if it cannot start.
  */
 export async function startAgent(options: StartOptions, signal: AbortSignal): Promise<void> {
-  const { cgroup, pinDir, serviceCidrs, nodePortRange, nodePorts, masqueradeAll, origin, serviceProxyName, ...rest } =
-    options;
+  const { cgroup, pinDir, serviceCidrs, nodePortRange, nodePorts, masqueradeAll, masqueradeBit, ...others } = options;
+  const { origin, serviceProxyName, ...rest } = others;
   requirePermission();
   await requireKernel();
   using datapath = Datapath.open({
@@ -70,6 +72,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
       fibSource: hasFibSource(),
       wiresOfPods: tellsByDevice(rest.detector),
       masqueradeAll,
+      masqueradeBit,
     }),
     mechanism: await chooseMechanism(),
   });

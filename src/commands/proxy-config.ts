@@ -96,6 +96,7 @@ function heeded(config: ProxyConfiguration, where: (path: string) => string): { 
       ]
     : [];
   const { nodePortAddresses: addresses, logging } = config;
+  const bit = config[section]?.masqueradeBit;
   const verbosity = logging?.verbosity ? String(logging.verbosity) : undefined;
   const said: Said = {
     node: text('hostnameOverride', config.hostnameOverride),
@@ -107,6 +108,7 @@ function heeded(config: ProxyConfiguration, where: (path: string) => string): { 
     localMode: text('detectLocalMode', config.detectLocalMode),
     bridge: text('detectLocal.bridgeInterface', config.detectLocal?.bridgeInterface),
     prefix: text('detectLocal.interfaceNamePrefix', config.detectLocal?.interfaceNamePrefix),
+    masqueradeBit: bit == null ? undefined : { value: String(bit), where: where(`${section}.masqueradeBit`) },
     masqueradeAll: flag(`${section}.masqueradeAll`, config[section]?.masqueradeAll),
     nodePortAddresses: addresses?.length ? { value: addresses, where: where('nodePortAddresses') } : undefined,
     verbosity: text('logging.verbosity', verbosity),

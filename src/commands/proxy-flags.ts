@@ -20,6 +20,7 @@ export interface ProxyFlags {
   readonly podBridgeInterface?: string;
   readonly podInterfaceNamePrefix?: string;
   readonly masqueradeAll?: boolean;
+  readonly iptablesMasqueradeBit?: string;
   readonly nodeportAddresses?: readonly string[];
   readonly v?: string;
   readonly loggingFormat?: string;
@@ -91,7 +92,8 @@ export function addAgentFlags(cli: Argv): Argv {
       describe: 'an address of these two that cannot be had ends the agent, instead of being tried again',
     })
     .option('v', { type: 'string', describe: 'how much is logged, in kube-proxy’s numbers: from 4 on as --verbose' });
-  for (const name of ['healthz-port', 'metrics-port', 'logging-format']) cli.option(name, hidden);
+  for (const name of ['healthz-port', 'metrics-port', 'logging-format', 'iptables-masquerade-bit'])
+    cli.option(name, hidden);
   for (const name of [...ignored.keys(), ...refused.keys()]) {
     if (name.startsWith('--')) cli.option(name.slice(2), { ...hidden, coerce: (value: unknown) => String(value) });
   }
@@ -141,6 +143,7 @@ function saidBy(flags: ProxyFlags): Said {
     bridge: of('--pod-bridge-interface', flags.podBridgeInterface),
     prefix: of('--pod-interface-name-prefix', flags.podInterfaceNamePrefix),
     masqueradeAll: of('--masquerade-all', flags.masqueradeAll),
+    masqueradeBit: of('--iptables-masquerade-bit', flags.iptablesMasqueradeBit),
     nodePortAddresses: of(
       '--nodeport-addresses',
       flags.nodeportAddresses?.length ? flags.nodeportAddresses : undefined,

@@ -7,7 +7,6 @@ const noSysctl = 'no setting of the kernel is changed: bpfsvc check tells which 
 const atOnce = 'each change is applied at once; --audit-interval says how often everything is compared';
 const lifetimes = 'no table of IPVS is used; flows have lifetimes of their own';
 const windows = 'it is for Windows';
-const noMark = 'no packet is marked';
 const oneStream = 'each line goes to standard error at once; --log-format says how';
 const noRequests = 'there are four watches, in JSON, and hardly a request beside them';
 const oneMode = 'there is one mode, and Services mean in it what they mean in nftables mode';
@@ -61,9 +60,6 @@ export const ignored: ReadonlyMap<string, string> = new Map(
     '--show-hidden-metrics-for-version': noHidden,
     mode: oneMode,
     '--proxy-mode': oneMode,
-    'iptables.masqueradeBit': noMark,
-    'nftables.masqueradeBit': noMark,
-    '--iptables-masquerade-bit': noMark,
     'iptables.localhostNodePorts': localhost,
     '--iptables-localhost-nodeports': localhost,
     'iptables.snatNodeInternalIP': 'a source that is replaced becomes that of the route to the backend',

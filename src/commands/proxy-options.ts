@@ -1,5 +1,6 @@
 import type { Detector } from '../kernel/detector.ts';
 import type { NodePortSelection } from '../kernel/node-ports.ts';
+import { MASQUERADE_BIT } from '../kernel/objects.ts';
 import type { LogFormat } from '../log.ts';
 import { type Address, familyOf, parseAddress } from '../model/address.ts';
 import type { ServerAddress } from '../server.ts';
@@ -24,6 +25,7 @@ export interface Said {
   readonly bridge?: Value<string> | undefined;
   readonly prefix?: Value<string> | undefined;
   readonly masqueradeAll?: Value<boolean> | undefined;
+  readonly masqueradeBit?: Value<string> | undefined;
   readonly nodePortAddresses?: Value<readonly string[]> | undefined;
   readonly verbosity?: Value<string> | undefined;
   readonly logFormat?: Value<string> | undefined;
@@ -45,6 +47,8 @@ export interface ProxyOptions {
   readonly bindHardFail: boolean;
   readonly detector: Detector;
   readonly masqueradeAll: boolean;
+  /** 0 to 31: which bit of a packet's mark masqueradeAll takes. */
+  readonly masqueradeBit: number;
   /** null: nothing was said. */
   readonly nodePorts: NodePortSelection | null;
   readonly isVerbose: boolean;
@@ -90,6 +94,7 @@ export function settle(flags: Said, file: Said): Settled {
       bindHardFail: said.bindHardFail?.value ?? false,
       detector,
       masqueradeAll: said.masqueradeAll?.value ?? false,
+      masqueradeBit: said.masqueradeBit === undefined ? MASQUERADE_BIT : readBit(said.masqueradeBit),
       nodePorts: said.nodePortAddresses
         ? parseNodePortAddresses(said.nodePortAddresses.value, said.nodePortAddresses.where)
         : null,
@@ -146,6 +151,11 @@ function readAddress({ value, where }: Value<string>): Address {
   const address = parseAddress(value);
   if (address === null) throw new UsageError(`${where} ${value} is not an IP address`);
   return address;
+}
+
+function readBit({ value, where }: Value<string>): number {
+  if (!/^\d{1,2}$/.test(value) || Number(value) > 31) throw new UsageError(`${where} ${value} is not a bit, 0 to 31`);
+  return Number(value);
 }
 
 /** As kube-proxy makes it of what it is told. */

@@ -113,8 +113,8 @@ export interface ProxyConfiguration {
   readonly metricsBindAddress?: Text;
   readonly bindAddressHardFail?: Flag;
   readonly mode?: Text;
-  readonly iptables?: { readonly masqueradeAll?: Flag } | null | undefined;
-  readonly nftables?: { readonly masqueradeAll?: Flag } | null | undefined;
+  readonly iptables?: Masquerade | null | undefined;
+  readonly nftables?: Masquerade | null | undefined;
   readonly detectLocalMode?: Text;
   readonly detectLocal?: { readonly bridgeInterface?: Text; readonly interfaceNamePrefix?: Text } | null | undefined;
   readonly clusterCIDR?: Text;
@@ -123,6 +123,7 @@ export interface ProxyConfiguration {
 
 type Text = string | null | undefined;
 type Flag = boolean | null | undefined;
+type Masquerade = { readonly masqueradeAll?: Flag; readonly masqueradeBit?: number | null | undefined };
 
 export const proxySchema: v.GenericSchema<unknown, ProxyConfiguration> = schema;
 

@@ -168,6 +168,7 @@ async function handle(flags: RunFlags): Promise<void> {
       nodePorts: options.nodePorts,
       detector: options.detector,
       masqueradeAll: options.masqueradeAll,
+      masqueradeBit: options.masqueradeBit,
       devices,
       socketUdp: flags.socketUdp,
       xdp,

@@ -40,14 +40,17 @@ export interface Settings {
   readonly rehearses: boolean;
   /** `--masquerade-all` */
   readonly masqueradeAll: boolean;
+  /** The bit of a packet's mark, 0 to 31, that then says that its source is to be replaced. */
+  readonly masqueradeBit: number;
 }
 
-/** The bit of a packet's mark that says that its source is to be replaced: kube-proxy's own, which no CNI takes. */
-const MASQUERADE_MARK = 1 << 14;
+/** kube-proxy's own, which no CNI takes. */
+export const MASQUERADE_BIT = 14;
 
 /** The read-only settings of the programs, as hex. Timeouts are the kernel's own conntrack defaults where it has one. */
 export function encodeConfig(hostNetnsCookie: bigint, settings: Partial<Settings> = {}): string {
-  const { fibSource = true, wiresOfPods = false, rehearses = false, masqueradeAll = false } = settings;
+  const { fibSource = true, wiresOfPods = false, rehearses = false } = settings;
+  const { masqueradeAll = false, masqueradeBit = MASQUERADE_BIT } = settings;
   return config.encode({
     hostNetnsCookie,
     tcpEstablishedSeconds: 86_400,
@@ -59,7 +62,7 @@ export function encodeConfig(hostNetnsCookie: bigint, settings: Partial<Settings
     fibSource: fibSource ? 1 : 0,
     wiresOfPods: wiresOfPods ? 1 : 0,
     rehearses: rehearses ? 1 : 0,
-    masqueradeMark: masqueradeAll ? MASQUERADE_MARK : 0,
+    masqueradeMark: masqueradeAll ? 2 ** masqueradeBit : 0,
   });
 }
 
