@@ -60,6 +60,7 @@ const suites: readonly Suite[] = [
       'src/explain/*.test.ts',
       'test/layout/*.test.ts',
       'test/fuzz/*.test.ts',
+      'test/scenarios/*.test.ts',
     ],
   },
   { name: 'netns', files: ['test/netns/*.test.ts'] },

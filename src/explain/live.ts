@@ -22,18 +22,22 @@ import type { Tables } from '../plan/tables.ts';
 import type { Question } from './question.ts';
 import { openSockets, type Stage } from './stage.ts';
 
-/** A stage with copies of what is loaded, in the network as it is. What is loaded is read, and nothing else; it is closed at the end. */
+/**
+ * A stage with copies of what is loaded, in the network as it is, and room for so many rows at least in each table. What
+ * is loaded is read, and nothing else; it is closed at the end.
+ */
 export async function openLive(
   generation: Generation,
   questions: readonly Question[],
   cgroup: string | undefined,
+  room?: number,
 ): Promise<{ stage: Stage } & AsyncDisposable> {
   const tables = await readSettledTables(generation.tables);
   const network = await readNetwork();
   const overrides = new Map();
   const devices = classifyDevices(network, { nodeAddresses: nodeAddresses(tables), overrides });
   const settings = settingsOf(generation);
-  const rehearsal = await Rehearsal.open(readObjects(), encodeConfig(0n, settings), tables);
+  const rehearsal = await Rehearsal.open(readObjects(), encodeConfig(0n, settings), tables, room);
   const classify = (address: Address) => classOf(address, network, devices, tables);
   const wanted = questions.some(({ from }) => classify(from).kind === 'node');
   const inner = wanted ? await enterPrivateNetwork([]) : null;

@@ -7,6 +7,7 @@ import { programs } from './programs.ts';
 import { servers } from './servers.ts';
 import { sockets } from './sockets.ts';
 import { stages } from './stages.ts';
+import { inStories } from './stories.ts';
 import { telling } from './telling.ts';
 import { xdp } from './xdp.ts';
 
@@ -25,4 +26,5 @@ export const mutants: readonly Mutant[] = [
   ...servers,
   ...explaining,
   ...xdp,
+  ...inStories,
 ];
