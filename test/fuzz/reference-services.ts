@@ -81,15 +81,20 @@ export function ownerOf(world: World, flow: Flow, source: SourceClass, isServed:
           .filter(({ protocol }) => protocol.toLowerCase() === flow.protocol)
           .map((port) => ({ service, port })),
   );
-  for (const { service, port } of asked) {
-    if (port.port !== flow.port || !isServed(service, port, flow.port)) continue;
-    if (clusterIpOf(service, family) === flow.to) return { service, port, kind: 'clusterIP' };
-    if (loadBalancerIpsOf(service).includes(flow.to)) return { service, port, kind: 'loadBalancer' };
-    if (service.spec.externalIPs?.includes(flow.to)) return { service, port, kind: 'externalIP' };
-  }
+  const kinds = (service: Service) => kindOf(service, flow.to);
+  const exact = asked.find(({ service, port }) => port.port === flow.port && kinds(service) !== null);
+  const kind = exact === undefined ? null : kinds(exact.service);
+  if (exact !== undefined && kind !== null && isServed(exact.service, exact.port, flow.port)) return { ...exact, kind };
   if (!isNodePortAddress(world, flow.to, source)) return null;
-  const found = asked.find(({ service, port }) => port.nodePort === flow.port && isServed(service, port, flow.port));
-  return found === undefined ? null : { ...found, kind: 'nodePort' };
+  const found = asked.find(({ port }) => port.nodePort === flow.port);
+  return found !== undefined && isServed(found.service, found.port, flow.port) ? { ...found, kind: 'nodePort' } : null;
+}
+
+/** What an address is to a Service: guarded by source ranges if it is a load balancer's, whatever else it is. */
+function kindOf(service: Service, address: string): Claim['kind'] | null {
+  if (clusterIpOf(service, familyOf(address)) === address) return 'clusterIP';
+  if (loadBalancerIpsOf(service).includes(address)) return 'loadBalancer';
+  return service.spec.externalIPs?.includes(address) ? 'externalIP' : null;
 }
 
 export function isClusterIp(world: World, address: string): boolean {

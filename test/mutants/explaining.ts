@@ -55,7 +55,11 @@ export const explaining: readonly Mutant[] = [
     ['endpoints of the node are elsewhere', 'nodeName === name ? address : []', '[]'],
   ]),
   ...faults('src/explain/explain.ts', worlds, [
-    ['the way out is not asked', 'const said = leaves ?', 'const said = leaves && false ?'],
+    [
+      'the way out is not asked',
+      'return first.reason === null && !stays ?',
+      'return first.reason === null && !stays && false ?',
+    ],
   ]),
   ...faults('src/difference.ts', verify, [
     [

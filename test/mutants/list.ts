@@ -4,6 +4,7 @@ import { odd } from './odd.ts';
 import { outside } from './outside.ts';
 import { policies } from './policies.ts';
 import { programs } from './programs.ts';
+import { rules } from './rules.ts';
 import { servers } from './servers.ts';
 import { sockets } from './sockets.ts';
 import { stages } from './stages.ts';
@@ -23,6 +24,7 @@ export const mutants: readonly Mutant[] = [
   ...odd,
   ...telling,
   ...sockets,
+  ...rules,
   ...servers,
   ...explaining,
   ...xdp,
