@@ -22,7 +22,7 @@ export async function readDescribed(
   const given = flags.serviceCidr === undefined ? undefined : parseCidrs(flags.serviceCidr, '--service-cidr');
   const ranges = { serviceCidrs: given ?? defaultRanges.serviceCidrs, nodePorts: parseNodePorts(flags.nodePortRange) };
   const snapshot = await readManifests(manifests);
-  const parsed = parse(snapshot.objects, { serviceProxyName: null, ranges }, null);
+  const parsed = parse(snapshot.objects, { serviceProxyName: flags.serviceProxyName || null, ranges }, null);
   const described: Described = {
     parsed,
     node: flags.node ?? options.node ?? hostname().toLowerCase(),

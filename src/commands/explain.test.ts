@@ -39,6 +39,18 @@ test('explain of one question is one object, or text', async (t) => {
     t.true(text.includes(words), words);
 });
 
+test('explain heeds --masquerade-all and --service-proxy-name', async (t) => {
+  const ask = async (...words: string[]): Promise<Answer> =>
+    JSON.parse((await runCli(...town, ...words, '--to', '10.97.0.10:8000', '-o', 'json')).stdout);
+  const pod = ['--from', '10.60.1.3'];
+  const answer = await ask(...pod, '--masquerade-all');
+  t.is(answer.verdict, 'dnat');
+  t.true(answer.backends.length > 1);
+  t.deepEqual(answer.masqueraded, answer.backends);
+  t.deepEqual((await ask(...pod)).masqueraded, []);
+  t.is((await ask(...pod, '--service-proxy-name', 'ours')).service, null);
+});
+
 test('explain says what is wrong with what was typed', async (t) => {
   const cases: [string[], RegExp][] = [
     [[], /--from ADDRESS and --to ADDRESS:PORT are missing/],

@@ -21,6 +21,7 @@ export interface ProxyFlags {
   readonly podInterfaceNamePrefix?: string;
   readonly masqueradeAll?: boolean;
   readonly iptablesMasqueradeBit?: string;
+  readonly serviceProxyName?: string;
   readonly nodeportAddresses?: readonly string[];
   readonly v?: string;
   readonly loggingFormat?: string;
@@ -42,6 +43,10 @@ export function addRuleFlags(cli: Argv): Argv {
         'A,B: on which addresses of the node nodePorts answer: CIDRs, primary, localhost (for its own processes), all',
     })
     .option('masquerade-all', { type: 'boolean', describe: 'pods get the node’s address as their source, too' })
+    .option('service-proxy-name', {
+      ...text('the Services that are ours: those whose label service.kubernetes.io/service-proxy-name says so'),
+      defaultDescription: 'those without the label',
+    })
     .option('cluster-cidr', text('A,B: where pods are: a source in it counts as a pod, wherever it comes in'))
     .option('detect-local-mode', {
       ...text('how a local pod’s traffic is known: ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix'),

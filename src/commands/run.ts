@@ -9,7 +9,6 @@ import { parseSeconds, UsageError } from './usage.ts';
 
 interface RunFlags extends ProxyFlags {
   manifests?: string;
-  serviceProxyName?: string;
   cleanup: boolean;
   node?: string;
   cgroup?: string;
@@ -41,12 +40,6 @@ function builder(cli: Argv): Argv {
       type: 'string',
       requiresArg: true,
       describe: 'YAML or JSON with Services and what is behind them; watched for edits',
-    })
-    .option('service-proxy-name', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'only Services that have this value of the label service.kubernetes.io/service-proxy-name',
-      defaultDescription: 'only Services without it',
     })
     .option('node', {
       type: 'string',
@@ -158,7 +151,6 @@ async function handle(flags: RunFlags): Promise<void> {
     {
       log,
       origin,
-      serviceProxyName: flags.serviceProxyName || null,
       node: flags.node ?? options.node ?? hostname().toLowerCase(),
       primaryAddress: options.primaryAddress,
       cgroup: flags.cgroup,
@@ -169,6 +161,7 @@ async function handle(flags: RunFlags): Promise<void> {
       detector: options.detector,
       masqueradeAll: options.masqueradeAll,
       masqueradeBit: options.masqueradeBit,
+      serviceProxyName: flags.serviceProxyName || null,
       devices,
       socketUdp: flags.socketUdp,
       xdp,
