@@ -41,6 +41,18 @@ for (const [spec, got, ...reported] of [
   ['clusterIPs: [10.0.0.1, 10.0.0.2]', '10.0.0.1', 'two clusterIPs or ipFamilies of IPv4: the first one is used'],
   [
     'clusterIP: 10.0.0.9, clusterIPs: [10.0.0.1]',
+    '10.0.0.9',
+    'without ipFamilies clusterIP alone counts: 10.0.0.1 is left out',
+  ],
+  [
+    'clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1, "fd00::1"]',
+    '10.0.0.1',
+    'without ipFamilies clusterIP alone counts: fd00::1 is left out',
+  ],
+  ['clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1, "fd00::1"], ipFamilies: [IPv4, IPv6]', '10.0.0.1 fd00::1'],
+  ['clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1, "fd00::1"], ipFamilyPolicy: PreferDualStack', '10.0.0.1 fd00::1'],
+  [
+    'clusterIP: 10.0.0.9, clusterIPs: [10.0.0.1], ipFamilies: [IPv4]',
     '10.0.0.1',
     'clusterIP 10.0.0.9 is not the first of clusterIPs, which are used',
   ],

@@ -35,11 +35,21 @@ export function clusterAddresses(
 
 function writtenAddresses(spec: ServiceSpec, byHand: boolean, report: (reason: string) => void): readonly string[] {
   if (spec.clusterIPs.length === 0) return spec.clusterIP === '' ? [] : [spec.clusterIP];
-  if (!byHand && spec.ipFamilies.length === 0) return [spec.clusterIP];
+  if (spec.ipFamilies.length === 0 && spec.clusterIP !== '' && !(byHand && wantsBoth(spec))) {
+    const others = spec.clusterIPs.filter((text) => text !== spec.clusterIP);
+    if (byHand && others.length > 0)
+      report(`without ipFamilies clusterIP alone counts: ${others.join(', ')} is left out`);
+    return [spec.clusterIP];
+  }
+  if (!byHand && spec.ipFamilies.length === 0) return [];
   if (spec.clusterIP !== '' && spec.clusterIP !== spec.clusterIPs[0]) {
     report(`clusterIP ${spec.clusterIP} is not the first of clusterIPs, which are used`);
   }
   return spec.clusterIPs;
+}
+
+function wantsBoth({ ipFamilyPolicy }: ServiceSpec): boolean {
+  return ipFamilyPolicy === 'PreferDualStack' || ipFamilyPolicy === 'RequireDualStack';
 }
 
 function assignedFamilies(spec: ServiceSpec, written: readonly string[]): readonly Family[] {
@@ -84,7 +94,7 @@ function namedFamilies(spec: ServiceSpec, report: (reason: string) => void): Fam
 
 function policyOf(spec: ServiceSpec, families: number, report: (reason: string) => void): string {
   const policy = spec.ipFamilyPolicy;
-  if (policy === 'PreferDualStack' || policy === 'RequireDualStack') return policy;
+  if (wantsBoth(spec)) return policy;
   if (policy === '') return families > 1 ? 'RequireDualStack' : 'SingleStack';
   if (policy !== 'SingleStack') report(`ipFamilyPolicy ${JSON.stringify(policy)} is unknown: taken as SingleStack`);
   else if (families > 1) report('ipFamilyPolicy SingleStack, but two families are named: the first one is used');

@@ -60,6 +60,9 @@ export const policies: readonly Mutant[] = [
   ...faults('bpf/asked.h', 'bpf/nodeport.test.ts', [
     ['sockets of pods are masqueraded by nobody', 'if (is_masqueraded_always(frontend))', 'if (false)'],
   ]),
+  ...faults('src/kube/families.ts', 'src/kube/families.test.ts', [
+    ['clusterIPs count without ipFamilies', "spec.clusterIP !== '' && !(byHand && wantsBoth(spec))", 'false'],
+  ]),
   ...faults('src/kernel/detector.ts', 'src/kernel/detector.test.ts', [
     ['a node’s pods are any pods', "are: 'own_pod' }", "are: 'pod' }"],
     [
