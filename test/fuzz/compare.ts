@@ -29,15 +29,16 @@ export class Difference extends Error {
 
 /** Throws a Difference at the first packet that becomes something else than the specification says. */
 export async function compare(theatre: Theatre, { world, flows }: Case): Promise<Met[]> {
-  const stage = await theatre.show(world);
+  const stages = await theatre.show(world);
   const met: Met[] = [];
-  for (const flow of flows) met.push(await compareFlow(stage, world, flow));
-  await comparePicks(stage, met);
+  for (const flow of flows) met.push(await compareFlow(stages, world, flow));
+  await comparePicks(stages.packets, met);
   return met;
 }
 
-async function compareFlow(stage: Stage, world: World, flow: Flow): Promise<Met> {
+async function compareFlow(stages: Record<'packets' | 'sockets', Stage>, world: World, flow: Flow): Promise<Met> {
   const wanted = expected(world, flow);
+  const stage = stages[wanted.source === 'node' ? 'sockets' : 'packets'];
   const journey = await travel(stage, makeQuestion(flow));
   const { verdict, backends, masqueraded, service } = answerOf(stage, journey);
   const got = textOf({ verdict, backends, masqueraded, service });

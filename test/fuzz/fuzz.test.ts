@@ -22,3 +22,10 @@ test('random worlds: the programs do what a second reading of the rules says, an
   const { code, output } = await fuzz('--seed', '1', '--worlds', '1000');
   t.is(code, 0, output);
 });
+
+test('what was never met is a failure, and no difference', async (t) => {
+  const { code, output } = await fuzz('--seed', '1', '--worlds', '1');
+  t.is(code, 1);
+  t.regex(output, /^never met:$/m);
+  t.notRegex(output, /^programs: /m);
+});

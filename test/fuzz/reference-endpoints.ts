@@ -1,6 +1,6 @@
 /** Sections 1 and 2 of the specification, for endpoints: which count, and who may answer. */
 import type { Conditions, Endpoint, Service, ServicePort, Slice, World } from './objects.ts';
-import { loadBalancerIpsOf, nodeNamed, optOutLabels } from './reference-services.ts';
+import { type Claim, loadBalancerIpsOf, nodeNamed, optOutLabels } from './reference-services.ts';
 
 export interface ReferenceEndpoint {
   readonly address: string;
@@ -45,10 +45,17 @@ export function endpointsOf(
   };
 }
 
-/** The checksum of SCTP covers its ports, which are not changed: where an endpoint has another number, nothing is served. */
-export function keepsNumber(world: World, service: Service, port: ServicePort, number: number, family: 4 | 6): boolean {
+/** The checksum of SCTP covers its ports, which are not changed: where somebody could be chosen with another number, nothing is served. */
+export function keepsNumber(world: World, { service, port, kind }: Claim, number: number, family: 4 | 6): boolean {
   if (port.protocol !== 'SCTP') return true;
-  return countedEndpoints(world, service, port, family).every((one) => one.port === number);
+  const { internalTrafficPolicy: internal, externalTrafficPolicy: external } = service.spec;
+  const { cluster, local } = endpointsOf(world, service, port, family).sets;
+  const isInternal = kind === 'clusterIP';
+  const asked = [
+    ...(isInternal && internal === 'Local' ? [] : cluster),
+    ...((isInternal ? internal : external) === 'Local' ? local : []),
+  ];
+  return asked.every((one) => one.port === number);
 }
 
 function isExternallyAccessible(service: Service): boolean {

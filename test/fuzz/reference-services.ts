@@ -69,7 +69,7 @@ export function loadBalancerIpsOf({ status }: Service): string[] {
 }
 
 /** Can endpoints answer at a frontend of this port number at all? */
-export type IsServed = (service: Service, port: ServicePort, number: number) => boolean;
+export type IsServed = (claim: Claim, number: number) => boolean;
 
 /** An address of its own goes before a nodePort at the same address. */
 export function ownerOf(world: World, flow: Flow, source: SourceClass, isServed: IsServed): Claim | null {
@@ -84,10 +84,11 @@ export function ownerOf(world: World, flow: Flow, source: SourceClass, isServed:
   const kinds = (service: Service) => kindOf(service, flow.to);
   const exact = asked.find(({ service, port }) => port.port === flow.port && kinds(service) !== null);
   const kind = exact === undefined ? null : kinds(exact.service);
-  if (exact !== undefined && kind !== null && isServed(exact.service, exact.port, flow.port)) return { ...exact, kind };
+  if (exact !== undefined && kind !== null && isServed({ ...exact, kind }, flow.port)) return { ...exact, kind };
   if (!isNodePortAddress(world, flow.to, source)) return null;
   const found = asked.find(({ port }) => port.nodePort === flow.port);
-  return found !== undefined && isServed(found.service, found.port, flow.port) ? { ...found, kind: 'nodePort' } : null;
+  const claim = found === undefined ? null : ({ ...found, kind: 'nodePort' } as const);
+  return claim !== null && isServed(claim, flow.port) ? claim : null;
 }
 
 /** What an address is to a Service: guarded by source ranges if it is a load balancer's, whatever else it is. */

@@ -26,9 +26,7 @@ export function expected(world: World, flow: Flow): Expected {
   const source = sourceClass(world, flow.from);
   const nothing = { backends: [], masqueraded: [], service: null, source, policy: 'none' } as const;
   const family = familyOf(flow.to);
-  const claim = ownerOf(world, flow, source, (service, port, number) =>
-    keepsNumber(world, service, port, number, family),
-  );
+  const claim = ownerOf(world, flow, source, (one, number) => keepsNumber(world, one, number, family));
   if (claim !== null) return ofService(world, flow, source, claim);
   if (isClusterIp(world, flow.to) && isSctpOfNode(flow, source))
     return { ...nothing, verdict: 'drop', rules: ['SCTP of the node'] };
@@ -73,7 +71,8 @@ function ofService(world: World, flow: Flow, source: SourceClass, claim: Claim):
 
   rules.push(...setRules[asksLocal ? 'local' : 'cluster']);
   if (service.spec.sessionAffinity === 'ClientIP') rules.push('affinity');
-  const masqueraded = set.filter((endpoint) => isMasqueraded(world, flow, source, endpoint));
+  const isOfAll = world.options.masqueradeAll && common.policy !== 'external Local';
+  const masqueraded = set.filter((endpoint) => isMasqueraded(world, flow, source, endpoint, isOfAll));
   if (masqueraded.length > 0)
     rules.push(masqueraded.some(({ address }) => address === flow.from) ? 'hairpin' : 'masquerade');
   if (source === 'outside' && masqueraded.length < set.length) rules.push('source kept');
@@ -127,11 +126,21 @@ function mayAsk(world: World, { from, to }: Flow, { service }: Claim, ranges: re
   return isOwnAddress && primary !== null && inAny(ranges, primary);
 }
 
-/** The source is replaced where the reply would not come back this way, and where a client is its own backend. */
-function isMasqueraded(world: World, { from }: Flow, source: SourceClass, endpoint: ReferenceEndpoint): boolean {
+/**
+ * The source is replaced where the reply would not come back this way, and where a client is its own backend; with masqueradeAll,
+ * but for those whose policy is there to keep it, wherever a packet leaves for its backend: the node itself is not left for.
+ */
+function isMasqueraded(
+  world: World,
+  { from }: Flow,
+  source: SourceClass,
+  endpoint: ReferenceEndpoint,
+  isOfAll: boolean,
+): boolean {
   if (source === 'node') return false;
-  if (source === 'pod') return world.options.masqueradeAll || endpoint.address === from;
-  return !isHere(world, endpoint);
+  if (source === 'pod' && endpoint.address === from) return true;
+  if (isOfAll && sourceClass(world, endpoint.address) !== 'node') return true;
+  return source === 'outside' && !isHere(world, endpoint);
 }
 
 function isHere(world: World, { address, nodeName }: ReferenceEndpoint): boolean {

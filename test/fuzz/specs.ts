@@ -145,5 +145,5 @@ export const optionSpec: fc.Arbitrary<Options> = fc.record({
     ['0.0.0.0/0', '::/0'],
     ['localhost', 'all'],
   ),
-  masqueradeAll: fc.constant(false),
+  masqueradeAll: rarely,
 });

@@ -22,14 +22,18 @@ import type { Options, World } from './objects.ts';
 const ROOM = 1024;
 
 export interface Theatre extends AsyncDisposable {
-  /** What was shown before is gone then. */
-  show(world: World): Promise<Stage>;
+  /** What was shown before is gone then. Sockets, and so the node, have a stage of their own. */
+  show(world: World): Promise<Record<'packets' | 'sockets', Stage>>;
 }
 
 export async function openTheatre(): Promise<Theatre> {
   const folder = mkdtempSync(join(tmpdir(), 'bpfsvc-fuzz-'));
   const network = await enterPrivateNetwork([]);
-  const rehearsal = await Rehearsal.open(readObjects(), encodeConfig(0n, settings), emptyTables(), ROOM);
+  const objects = readObjects();
+  const rehearsal = await Rehearsal.open(objects, encodeConfig(0n, settings), emptyTables(), ROOM);
+  /* its packets; what sockets are told does not depend on it */
+  const masquerading = { ...settings, masqueradeAll: true };
+  const ofAll = await Rehearsal.open(objects, encodeConfig(0n, masquerading), emptyTables(), ROOM);
   const sockets = await openSockets(rehearsal, encodeConfig(netnsCookie(), settings), undefined);
   if ('missing' in sockets) throw new Error(`sockets cannot be asked here: ${sockets.missing}`);
   return {
@@ -42,11 +46,18 @@ export async function openTheatre(): Promise<Theatre> {
       const inWords = describedWorld(described, network.wire);
       const { tables } = desiredTables(inWords);
       rehearsal.replace(tables);
-      return stageOf(described, { world: inWords, parsed: described.parsed, problems }, { tables, rehearsal, sockets });
+      ofAll.replace(tables);
+      const asked = world.options.masqueradeAll ? ofAll : rehearsal;
+      const known = { world: inWords, parsed: described.parsed, problems };
+      return {
+        packets: stageOf(described, known, { tables, rehearsal: asked, sockets }),
+        sockets: stageOf(described, known, { tables, rehearsal, sockets }),
+      };
     },
     async [Symbol.asyncDispose]() {
       await sockets[Symbol.asyncDispose]();
       rehearsal.close();
+      ofAll.close();
       network[Symbol.dispose]();
       rmSync(folder, { recursive: true });
     },

@@ -25,7 +25,9 @@ export const rules: readonly Mutant[] = [
       'hasAny: ready.length > 0 || leaving.length > 0',
       'hasAny: ready.length > 0',
     ],
-    ['of one endpoint twice, who terminates wins', 'rank(endpoint) < rank(present)', 'rank(endpoint) > rank(present)'],
+  ]),
+  ...faults('src/kube/slices.ts', fuzz, [
+    ['of one endpoint twice, who terminates wins', '(terminating ? 0 : 4)', '(terminating ? 4 : 0)'],
   ]),
   ...faults('src/model/frontends.ts', fuzz, [
     [
@@ -65,9 +67,9 @@ export const rules: readonly Mutant[] = [
       'return frontend ? REASON_DROP_NO_LOCAL_ENDPOINT',
     ],
     [
-      'a nodePort answers beside no exact address',
-      '		if (result != NONE)\n			return result;\n	}\n	if (!of_service)',
-      '		if (result != NONE && !of_service)\n			return result;\n	}\n	if (!of_service)',
+      'a pod that is its own backend keeps its source',
+      '		flow->source = packet->tuple.destination;\n		flow->flags = FLOW_HAIRPIN;',
+      '		flow->flags = FLOW_HAIRPIN;',
     ],
   ]),
 ];
