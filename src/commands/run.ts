@@ -144,7 +144,7 @@ async function handle(flags: RunFlags): Promise<void> {
     verbose: flags.verbose || options.isVerbose,
     colours: isTerminal && !process.env.NO_COLOR,
   });
-  for (const warning of [...warnings, ...notYet(options)]) log.warn(warning);
+  for (const warning of [...warnings, ...inVain(origin, options)]) log.warn(warning);
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
   await startAgent(
@@ -185,7 +185,8 @@ function originOf({ manifests, node }: RunFlags, { apiServer, node: override }: 
   throw new UsageError('--manifests FILE|DIR or --kubeconfig FILE is missing, and this is no pod of a cluster');
 }
 
-/** What is understood, and does nothing yet. */
-function notYet({ apiServer }: ProxyOptions): string[] {
-  return apiServer === null ? [] : [`${apiServer.where} is not used: the objects come from --manifests`];
+/** What is understood, and does nothing. */
+function inVain(origin: Origin, { apiServer }: ProxyOptions): string[] {
+  const isUsed = apiServer === null || 'place' in origin;
+  return isUsed ? [] : [`${apiServer.where} is not used: the objects come from --manifests`];
 }

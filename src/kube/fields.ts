@@ -28,7 +28,9 @@ export function readAddress(text: string, family: 4 | 6 | null): { address: Addr
   if (address === null) return { fault: `${JSON.stringify(text)} is not an IP address` };
   if (family !== null && familyOf(address) !== family) return { fault: `${address} is not an IPv${family} address` };
   const kind = specialKind(address);
-  return kind === null ? { address } : { fault: `${address} is ${kind}` };
+  // equal text is one and the same then: there are 100,000 of them
+  if (kind === null) return { address: address === text ? text : address };
+  return { fault: `${address} is ${kind}` };
 }
 
 export function isLinkLocal(address: Address): boolean {

@@ -16,9 +16,7 @@ import { byName, objectKey, objectName } from './objects.ts';
 import { emptyPods, type PodIndex, podCandidate, slicesOfPods } from './pods.ts';
 import { emptySelectors, type SelectorIndex } from './selectors.ts';
 import { headlessLabel, proxyNameLabel } from './services.ts';
-import type { ReportedSlices } from './slices.ts';
-
-const serviceNameLabel = 'kubernetes.io/service-name';
+import { type ReportedSlices, serviceNameLabel } from './slices.ts';
 
 /** All objects by the Service that they belong to, kept up to date change by change. Services by 'namespace/name'. */
 export interface InputIndex {

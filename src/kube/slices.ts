@@ -3,6 +3,9 @@ import { type Endpoint, type Endpoints, portKey } from '../model/service.ts';
 import { isLinkLocal, parsePort, parseProtocol, type Report, readAddress } from './fields.ts';
 import type { SliceEndpoint, SliceObject } from './objects.ts';
 
+/** Whose slice it is. */
+export const serviceNameLabel = 'kubernetes.io/service-name';
+
 /** The slices of one Service and who hears of what is wrong with them. */
 export interface ReportedSlices {
   readonly slices: readonly SliceObject[];

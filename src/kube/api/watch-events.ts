@@ -1,6 +1,7 @@
 import type { Kind, KubeObject } from '../objects.ts';
 import { type Reading, readObjects } from '../reader.ts';
 import { ApiError, statusError } from './request.ts';
+import { trim } from './trim.ts';
 
 /** One line of a watch. */
 export type WatchEvent =
@@ -44,7 +45,7 @@ export function readWatchEvent(line: string, share: (object: KubeObject) => Kube
   }
   const reading = readObjects(object);
   if (reading.foreign !== null) throw new GarbageError(`no Kubernetes object: ${reading.foreign}`);
-  return { type, reading: { ...reading, objects: reading.objects.map(share) }, version };
+  return { type, reading: { ...reading, objects: reading.objects.map((object) => share(trim(object))) }, version };
 }
 
 /** One page of a list. */
@@ -70,7 +71,7 @@ export function readPage(text: string, kind: Kind, share: (object: KubeObject) =
   const next = list.metadata?.continue;
   const reading = readObjects(list);
   if (reading.foreign !== null) throw new GarbageError(`no list of ${kind}: ${reading.foreign}`);
-  const objects = reading.objects.map(share);
+  const objects = reading.objects.map((object) => share(trim(object)));
   return { reading: { ...reading, objects }, version, next: typeof next === 'string' ? next : '' };
 }
 
