@@ -57,6 +57,11 @@ test-dns: build ## Cluster DNS with a real CoreDNS and Go's resolver too (needs 
 	@$(SUDO) env COREDNS=$(CURDIR)/build/dns/coredns GO_RESOLVE=$(CURDIR)/build/dns/resolve PATH="$$PATH" \
 		ava --timeout=120s test/netns/dns.test.ts
 
+.PHONY: test-api
+test-api: build ## The agent against a real kube-apiserver, etcd and controllers (needs go; the first time it builds for minutes)
+	@bin=$$(test/kubernetes/components/build.sh) && \
+		$(SUDO) env KUBERNETES_BIN="$$bin" PATH="$$PATH" ava --timeout=300s test/kubernetes/*.test.ts
+
 .PHONY: lint
 lint: setup ## Formatting, lint and types
 	@$(NODE) test/run.ts lint
@@ -96,7 +101,7 @@ setup: build/.packages node_modules/.package-lock.json ## Install Debian's packa
 
 # COMMAND-or-FILE:PACKAGE. apt runs only if something is missing.
 NEEDS := $(CLANG):clang llvm-strip:llvm clang-format:clang-format cc:gcc npm:npm ip:iproute2 nsenter:util-linux \
-	nft:nftables iptables:iptables tcpdump:tcpdump ethtool:ethtool ping:iputils-ping /usr/include/bpf/libbpf.h:libbpf-dev \
+	openssl:openssl nft:nftables iptables:iptables tcpdump:tcpdump ethtool:ethtool ping:iputils-ping /usr/include/bpf/libbpf.h:libbpf-dev \
 	/usr/include/linux/bpf.h:linux-libc-dev
 
 EMULATOR_NEEDS := qemu-system-$(ARCH):qemu-system-x86 cpio:cpio /usr/sbin/depmod:kmod \

@@ -27,6 +27,8 @@ export interface Agent extends AsyncDisposable {
   apply(text: string): Promise<void>;
   /** Ends it with a signal and waits until it is gone; what it set up stays. */
   end(signal?: NodeJS.Signals): Promise<void>;
+  /** Stops its clock, or lets it go on. */
+  signal(name: 'SIGSTOP' | 'SIGCONT'): void;
   /** Starts it again, with further flags if given, and waits for its first pass; tells how many rows that wrote. */
   start(flags?: readonly string[], env?: CommandOptions['env']): Promise<number>;
   /** Waits for a line that is logged from now on. */
@@ -35,8 +37,13 @@ export interface Agent extends AsyncDisposable {
   bpfsvc(...words: string[]): Promise<CommandResult>;
 }
 
-/** Starts an agent and waits for its first pass. The lab's close() ends it. */
-export async function startAgent(lab: Lab, node: Node, text: string, flags: readonly string[] = []): Promise<Agent> {
+/** Starts an agent with the text of its manifest, or with an API server, and waits for its first pass. The lab's close() ends it. */
+export async function startAgent(
+  lab: Lab,
+  node: Node,
+  from: string | { readonly kubeconfig: string },
+  flags: readonly string[] = [],
+): Promise<Agent> {
   const directory = mkdtempSync(join(tmpdir(), 'bpfsvc-manifests-'));
   const log: LogLine[] = [];
   const waiting = new Set<{ pattern: RegExp; resolve(line: LogLine): void; reject(error: Error): void }>();
@@ -58,8 +65,9 @@ export async function startAgent(lab: Lab, node: Node, text: string, flags: read
     renameSync(join(directory, '.next'), join(directory, 'objects.json'));
   };
   async function start(more: readonly string[] = [], env: CommandOptions['env'] = {}): Promise<number> {
-    const base = ['--manifests', directory, '--node', node.name, '--cgroup', node.cgroup, '--pin-dir', node.pinDir];
-    const command = [cli, 'run', ...base, '--log-format', 'json', ...flags, ...more];
+    const source = typeof from === 'string' ? ['--manifests', directory] : ['--kubeconfig', from.kubeconfig];
+    const base = ['--node', node.name, '--cgroup', node.cgroup, '--pin-dir', node.pinDir];
+    const command = [cli, 'run', ...source, ...base, '--log-format', 'json', ...flags, ...more];
     const ready = logged(/rows? written/);
     const born = lab.spawn(node, command, { env, stdio: ['ignore', 'ignore', 'pipe'] });
     child = born;
@@ -76,7 +84,7 @@ export async function startAgent(lab: Lab, node: Node, text: string, flags: read
   const end = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
     if (child !== undefined) await stop(child, signal);
   };
-  write(text);
+  if (typeof from === 'string') write(from);
   await start();
   return {
     manifests: directory,
@@ -88,6 +96,7 @@ export async function startAgent(lab: Lab, node: Node, text: string, flags: read
       await done;
     },
     end,
+    signal: (name) => void child?.kill(name),
     start,
     logged,
     bpfsvc: (...words) => lab.attempt(node, [cli, ...words, '--pin-dir', node.pinDir]),
