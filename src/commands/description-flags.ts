@@ -6,6 +6,7 @@ export interface DescriptionFlags extends ProxyFlags {
   readonly node?: string;
   readonly serviceCidr?: string;
   readonly nodePortRange: string;
+  readonly serviceProxyName?: string;
 }
 
 export function addDescriptionFlags(cli: Argv): Argv {
@@ -16,6 +17,13 @@ export function addDescriptionFlags(cli: Argv): Argv {
       defaultDescription: 'the hostname',
       describe: 'the Node of the manifests that is meant',
     })
+    .option('kubeconfig', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'the API server to ask, instead of manifests',
+    })
+    .option('master', { type: 'string', requiresArg: true, describe: 'as for run' })
+    .option('service-proxy-name', { type: 'string', describe: 'as for run' })
     .option('service-cidr', { type: 'string', requiresArg: true, describe: 'A,B: as for run' })
     .option('node-port-range', { type: 'string', requiresArg: true, default: '30000-32767', describe: 'as for run' });
   return addRuleFlags(own);

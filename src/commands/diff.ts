@@ -2,7 +2,6 @@ import type { Argv, CommandModule } from 'yargs';
 import type { Change } from '../difference.ts';
 import type { Tables } from '../plan/tables.ts';
 import { addLoadedFlags, type LoadedFlags } from './loaded-flags.ts';
-import { UsageError } from './usage.ts';
 
 interface DiffFlags extends LoadedFlags {
   readonly against?: string;
@@ -31,7 +30,6 @@ function builder(cli: Argv): Argv {
 }
 
 async function handle(flags: DiffFlags): Promise<void> {
-  if (flags.manifests === undefined) throw new UsageError('--manifests FILE|DIR is missing');
   const { differenceOf } = await import('../difference.ts');
   const { differenceText } = await import('./diff-text.ts');
   const [before, after] = await (flags.against === undefined
@@ -48,7 +46,7 @@ const WIRE = 2;
 
 type States = readonly [before: Tables, after: Tables];
 
-async function loaded(manifests: string, flags: DiffFlags): Promise<States> {
+async function loaded(manifests: string | undefined, flags: DiffFlags): Promise<States> {
   const { readLoaded } = await import('./loaded.ts');
   const { driftOf } = await import('../drift.ts');
   const { withSteps } = await import('../plan/fold.ts');
@@ -56,16 +54,16 @@ async function loaded(manifests: string, flags: DiffFlags): Promise<States> {
   return [actual, withSteps(actual, driftOf(world, held, sizes, { holdDeletes: false }))];
 }
 
-async function described(manifests: string, against: string, flags: DiffFlags): Promise<States> {
+async function described(manifests: string | undefined, against: string, flags: DiffFlags): Promise<States> {
   const { readDescribed } = await import('./described.ts');
   const { asUsage } = await import('./loaded.ts');
   const { describedWorld } = await import('../described-node.ts');
   const { desiredTables } = await import('../desired.ts');
-  const tables = async (path: string) => {
+  const tables = async (path: string | undefined) => {
     const read = await readDescribed(path, flags);
     const { tables: rows, problems } = desiredTables(describedWorld(read.described, WIRE));
     for (const { object, reason } of [...read.problems, ...problems]) {
-      process.stderr.write(`${path}: ${object}: ${reason}\n`);
+      process.stderr.write(`${path ?? 'API server'}: ${object}: ${reason}\n`);
     }
     return rows;
   };

@@ -74,7 +74,7 @@ async function handle(flags: ExplainFlags): Promise<void> {
     await explainAll(flags);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    const isInput = ['QuestionError', 'ManifestError', 'UnknownNodeError'].includes(error.name);
+    const isInput = ['QuestionError', 'ManifestError', 'UnknownNodeError', 'ClusterError'].includes(error.name);
     throw isInput ? new UsageError(error.message) : error;
   }
 }
@@ -82,9 +82,7 @@ async function handle(flags: ExplainFlags): Promise<void> {
 async function explainAll(flags: ExplainFlags): Promise<void> {
   const { readQuestions } = await import('../explain/question.ts');
   const questions = readQuestions(flags);
-  await using opened = await (flags.manifests === undefined
-    ? openLoaded(flags, questions)
-    : openDescribed(flags, questions));
+  await using opened = await (isLive(flags) ? openLoaded(flags, questions) : openDescribed(flags, questions));
   const { explain } = await import('../explain/explain.ts');
   const { answerText } = await import('../explain/text.ts');
   const answers: Answer[] = [];
@@ -92,6 +90,11 @@ async function explainAll(flags: ExplainFlags): Promise<void> {
   const text = () => answers.map((answer, i) => answerText(questions[i] as Question, answer)).join('\n');
   const json = () => `${JSON.stringify(flags.flows === undefined ? answers[0] : answers, null, 2)}\n`;
   process.stdout.write(flags.output === 'json' ? json() : text());
+}
+
+/** Without objects it is what is loaded here. */
+function isLive({ manifests, kubeconfig, master }: ExplainFlags): boolean {
+  return manifests === undefined && !kubeconfig && !master;
 }
 
 type Opened = { readonly stage: Stage } & AsyncDisposable;
@@ -112,7 +115,7 @@ async function openDescribed(flags: ExplainFlags, questions: readonly Question[]
   const { readDescribed } = await import('./described.ts');
   const { openOffline } = await import('../explain/offline.ts');
   requirePermission();
-  const { described, problems } = await readDescribed(flags.manifests ?? '', flags);
+  const { described, problems } = await readDescribed(flags.manifests, flags);
   const offline = await openOffline(described, questions, { cgroup: flags.cgroup });
   for (const { object, reason } of [...problems, ...offline.problems]) process.stderr.write(`${object}: ${reason}\n`);
   return offline;

@@ -21,7 +21,7 @@ export interface Loaded {
 }
 
 /** What is loaded, and what manifests and flags would have. Problems of the manifests are told on standard error. */
-export async function readLoaded(manifests: string, flags: LoadedFlags): Promise<Loaded> {
+export async function readLoaded(manifests: string | undefined, flags: LoadedFlags): Promise<Loaded> {
   requirePermission();
   const { described, problems } = await readDescribed(manifests, flags).catch(asUsage);
   for (const { object, reason } of problems) process.stderr.write(`${object}: ${reason}\n`);
@@ -34,6 +34,6 @@ export async function readLoaded(manifests: string, flags: LoadedFlags): Promise
 
 /** Manifests that cannot be read are wrong words, and no finding. */
 export function asUsage(error: unknown): never {
-  const isInput = error instanceof Error && ['ManifestError', 'UnknownNodeError'].includes(error.name);
+  const isInput = error instanceof Error && ['ManifestError', 'UnknownNodeError', 'ClusterError'].includes(error.name);
   throw isInput ? new UsageError(error.message) : error;
 }

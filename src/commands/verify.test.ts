@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import anyTest from 'ava';
 import { openPinned, pinPath, type RunningAgent, runAgentIn, service, writeManifest } from '../../test/agent.ts';
+import { initialEnd, startScriptedServer } from '../../test/api/scripted-server.ts';
+import { paths } from '../../test/api/watched.ts';
 import { runCli } from '../../test/cli.ts';
 import { type Schema, schemaErrors } from '../../test/json-schema.ts';
 import { eventually } from '../../test/netns/eventually.ts';
@@ -14,6 +16,7 @@ import { addressToHex } from '../model/address.ts';
 
 const test = anyTest.serial;
 const box = makeSandbox();
+box.ip('link', 'set', 'lo', 'up');
 const bytes = (hex: string) => Buffer.from(hex, 'hex');
 const schemaOf = (name: string): Schema =>
   JSON.parse(readFileSync(new URL(`${name}.schema.json`, import.meta.url), 'utf8'));
@@ -124,11 +127,35 @@ test('diff --against compares manifests with manifests, without a kernel', async
 test('verify and diff say what is wrong with what was typed', async (t) => {
   for (const command of ['verify', 'diff']) {
     const none = await runCli(command, '--node', 'n1');
-    t.deepEqual([none.code, /--manifests FILE\|DIR is missing/.test(none.stderr)], [2, true]);
+    t.deepEqual([none.code, /--manifests FILE\|DIR or --kubeconfig FILE is missing/.test(none.stderr)], [2, true]);
     const lost = await runCli(command, ...words(join(box.directory, 'lost.yaml')));
     t.is(lost.code, 2, lost.stderr);
     const bare = await runCli(command, '--manifests', manifests, '--node', 'n1', '--pin-dir', join(box.bpfFs, 'none'));
     t.is(bare.code, 1, bare.stderr);
     t.regex(bare.stderr, /nothing is loaded/);
   }
+});
+
+test('verify, diff and explain ask an API server, too', async (t) => {
+  const server = await startScriptedServer();
+  t.teardown(() => server.close());
+  for (const path of [paths.slices, paths.cidrs]) server.idle(path);
+  const [web] = service('web', '10.96.0.1', []) as [{ metadata: object }];
+  const event = (object: { metadata: object }) => {
+    const metadata = { namespace: 'default', ...object.metadata, resourceVersion: '5' };
+    return { type: 'ADDED', object: { ...object, metadata } };
+  };
+  const told = async (command: string, ...more: string[]) => {
+    const run = runCli(command, '--master', server.url, '--node', 'n1', '--pin-dir', pinPath(box), ...more);
+    (await server.next(paths.nodes)).events(event(node), initialEnd('9'));
+    (await server.next(paths.services)).events(event(web), initialEnd('9'));
+    return await run;
+  };
+  const verified = await told('verify');
+  t.is(verified.code, 1, verified.stderr);
+  t.regex(verified.stdout, /frontends: 10\.96\.0\.2:80\/TCP\n {2}found {3}[0-9a-f]+\n {2}wanted {2}-\n/);
+  const differing = await told('diff');
+  t.regex(differing.stdout, /^- default\/api:http {2}10\.96\.0\.2:80\/TCP$/m);
+  const explained = await told('explain', '--from', '203.0.113.9', '--to', '10.96.0.1:80', '-o', 'json');
+  t.like(JSON.parse(explained.stdout), { verdict: 'reject', service: 'default/web:http' });
 });

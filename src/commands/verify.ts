@@ -1,7 +1,6 @@
 import type { Argv, CommandModule } from 'yargs';
 import type { Deviation } from '../drift.ts';
 import { addLoadedFlags, type LoadedFlags } from './loaded-flags.ts';
-import { UsageError } from './usage.ts';
 
 export const command: CommandModule = {
   command: 'verify',
@@ -20,7 +19,6 @@ function builder(cli: Argv): Argv {
 }
 
 async function handle(flags: LoadedFlags): Promise<void> {
-  if (flags.manifests === undefined) throw new UsageError('--manifests FILE|DIR is missing');
   const { readLoaded } = await import('./loaded.ts');
   const { deviationOf, driftOf } = await import('../drift.ts');
   const { actual, world, held, sizes, rows } = await readLoaded(flags.manifests, flags);

@@ -3,13 +3,13 @@ import { desiredTables } from '../desired.ts';
 import { netnsCookie } from '../kernel/kernel.ts';
 import { encodeConfig, readObjects } from '../kernel/objects.ts';
 import { enterPrivateNetwork } from '../kernel/private-network.ts';
-import { Rehearsal } from '../kernel/rehearsal.ts';
+import { Rehearsal, type RehearsedHook } from '../kernel/rehearsal.ts';
 import { type Address, cidrContains } from '../model/address.ts';
 import type { Problem } from '../model/service.ts';
 import { ownNode } from '../own-node.ts';
 import type { World } from '../plan/world.ts';
 import type { Question } from './question.ts';
-import { type Known, openSockets, type Stage } from './stage.ts';
+import { type Known, openSockets, type SourceClass, type Stage } from './stage.ts';
 
 export interface OfflineOptions {
   /** `--cgroup` */
@@ -45,6 +45,7 @@ export async function openOffline(
     const rehearsal = await Rehearsal.open(readObjects(), encodeConfig(0n, config), tables);
     closers.push(() => rehearsal.close());
     const classify = classifier(node, world);
+    if (questions.length > 1) rehearsal.prepare(hooksOf(questions.map(({ from }) => classify(from).kind)));
     const wanted = asksSockets && questions.some(({ from }) => classify(from).kind === 'node');
     const sockets = await openSockets(rehearsal, wanted ? encodeConfig(netnsCookie(), config) : null, cgroup);
     if ('missing' in sockets) rehearsal.offerLocalhost(tables);
@@ -55,6 +56,12 @@ export async function openOffline(
     await close();
     throw error;
   }
+}
+
+/** Where many questions go in all likelihood: of a single one that waits for the answer of the hook before. */
+function hooksOf(kinds: readonly SourceClass[]): Set<RehearsedHook> {
+  const first = { pod: 'from_pod', outside: 'from_wire', node: 'to_wire' } as const;
+  return new Set<RehearsedHook>([...kinds.map((kind) => first[kind]), 'to_wire']);
 }
 
 /** What is asked on a described node, once its rows are where programs find them. */

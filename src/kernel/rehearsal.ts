@@ -164,9 +164,14 @@ export class Rehearsal implements Disposable {
     return { ...outcome, flow: this.#flowOf(at, tuple, via) };
   }
 
+  /** Begins to load what will be asked, each in a thread of its own; what is wrong with it shows when it is asked. */
+  prepare(hooks: Iterable<RehearsedHook>): void {
+    for (const hook of hooks) this.load(...objectOf(hook)).catch(() => {});
+  }
+
   /** What becomes of a packet as another hook left it; of its flow nothing is said. */
   async pass(at: RehearsedHook, packet: Uint8Array, mark: number, via: Via = loopback): Promise<Outcome> {
-    const object = await this.load(at === 'from_pod' || at === 'to_pod' ? 'tc' : 'wire', [at]);
+    const object = await this.load(...objectOf(at));
     const program = object.programs[at];
     if (program === undefined) throw new Error(`the compiled objects do not have '${at}'`);
     const context = Buffer.alloc(SKB_BYTES);
@@ -229,6 +234,10 @@ export class Rehearsal implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function objectOf(hook: RehearsedHook): [object: 'tc' | 'wire', programs: readonly string[]] {
+  return [hook === 'from_pod' || hook === 'to_pod' ? 'tc' : 'wire', [hook]];
 }
 
 function sizesFor(tables: Tables, room: number): Record<string, { maxEntries: number }> {
