@@ -64,7 +64,8 @@ async function heard(stage: Stage, hook: Said['hook'], question: Question): Prom
   return first.reason === null && !stays ? [first, await ask(stage, 'to_wire', question)] : [first];
 }
 
-function verdictOf(why: number | null): Verdict {
+/** `why`: a number of `reason`; null: it was let pass as it is. */
+export function verdictOf(why: number | null): Verdict {
   if (why === null || why === reason.connected_direct) return 'pass';
   if (isConnected(why)) return 'dnat';
   return isReject(why) ? 'reject' : 'drop';

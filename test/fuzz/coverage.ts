@@ -18,8 +18,10 @@ const possible: readonly string[] = [
   ...each('from_wire', ['dnat', 'reject'], sets),
   ...each('from_wire', ['drop'], ['internal Local', 'external Cluster', 'external Local']),
   ...each('from_wire', ['reject', 'pass'], ['none']),
-  ...each('to_wire', ['drop'], ['internal Local', 'external Cluster', 'external Local', 'none']),
+  ...each('to_wire', ['drop'], ['internal Cluster', 'internal Local', 'external Cluster', 'external Local', 'none']),
   ...each('to_wire', ['pass'], ['none']),
+  /* SCTP of the node to itself */
+  ...each('none', ['pass'], ['none']),
 ];
 
 /** What the reference may name as having decided. */
@@ -45,6 +47,7 @@ const rules: readonly string[] = [
   'hairpin',
   'masquerade',
   'source kept',
+  'a pod at the wire',
   'SCTP',
   'SCTP of the node',
 ];

@@ -100,8 +100,13 @@ function isSctpOfNode({ protocol }: Flow, source: SourceClass): boolean {
 export function sourceClass({ objects, options }: World, address: string): SourceClass {
   const node = nodeNamed({ objects, options });
   if (isLoopback(address) || node.status.addresses.some((one) => one.address === address)) return 'node';
-  const cidrs = options.detectLocalMode === 'ClusterCIDR' ? options.clusterCidr : (node.spec?.podCIDRs ?? []);
-  return inAny(cidrs, address) || isOwnPod({ objects, options }, address) ? 'pod' : 'outside';
+  return isPodByAddress({ objects, options }, address) || isOwnPod({ objects, options }, address) ? 'pod' : 'outside';
+}
+
+/** By the local detector, wherever it comes in. */
+export function isPodByAddress(world: World, address: string): boolean {
+  const { detectLocalMode, clusterCidr } = world.options;
+  return inAny(detectLocalMode === 'ClusterCIDR' ? clusterCidr : (nodeNamed(world).spec?.podCIDRs ?? []), address);
 }
 
 function isOwnPod({ objects, options }: World, address: string): boolean {
