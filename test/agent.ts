@@ -34,6 +34,7 @@ export interface AgentSettings extends Partial<Omit<AgentOptions, 'datapath' | '
   /** Which of several agents in one sandbox. */
   readonly name?: string;
   readonly mechanism?: 'tcx' | 'clsact';
+  readonly masqueradeAll?: boolean;
 }
 
 export function pinPath(box: Sandbox, name = 'agent'): string {
@@ -41,14 +42,14 @@ export function pinPath(box: Sandbox, name = 'agent'): string {
 }
 
 export function runAgentIn(box: Sandbox, settings: AgentSettings): RunningAgent {
-  const { name = 'agent', mechanism = 'tcx', sizes, manifests = '', ...rest } = settings;
+  const { name = 'agent', mechanism = 'tcx', masqueradeAll = false, sizes, manifests = '', ...rest } = settings;
   const messages: string[] = [];
   const log = pino({ level: 'debug' }, { write: (line: string) => void messages.push(textOf(line)) });
   const datapath = Datapath.open({
     pinDir: pinPath(box, name),
     cgroup: box.cgroup,
     objects: readObjects(),
-    config: encodeConfig(netnsCookie()),
+    config: encodeConfig(netnsCookie(), { masqueradeAll }),
     mechanism,
   });
   const stop = new AbortController();

@@ -132,6 +132,21 @@ test('explain tells whom a client got before', async (t) => {
   t.deepEqual(await photograph(), before);
 });
 
+test('explain finds out that what is loaded masquerades all', async (t) => {
+  const name = 'masquerading';
+  const agent = runAgentIn(box, { name, manifests: join(box.directory, 'live.json'), masqueradeAll: true });
+  await eventually(() => {
+    if (!agent.messages.some((text) => /rows? written/.test(text))) throw new Error('not yet');
+  }, 60);
+  await agent.stop();
+  const question = ['--pin-dir', pinPath(box, name), '--from', '10.1.0.9', '--to', '10.96.0.1:80', '-o', 'json'];
+  box.ip('route', 'replace', '10.1.0.9/32', 'dev', 'veth1');
+  const { stdout, stderr } = await runCli('explain', ...question);
+  const { masqueraded, steps } = JSON.parse(stdout || stderr) as Answer;
+  t.deepEqual(masqueraded, ['10.1.0.1:8080', '10.2.0.1:8080']);
+  t.true(steps.some(({ text }) => text.includes('--masquerade-all')));
+});
+
 test('explain without anything loaded says so', async (t) => {
   const { code, stderr } = await runCli(
     'explain',

@@ -2,7 +2,7 @@ import { classifyDevices, type Device, type Network } from '../kernel/devices.ts
 import type { Generation } from '../kernel/generation.ts';
 import { netnsCookie } from '../kernel/kernel.ts';
 import { localAddresses, readNetwork } from '../kernel/network.ts';
-import { encodeConfig, generationHash, readObjects, type Settings } from '../kernel/objects.ts';
+import { encodeConfig, generationHash, MASQUERADE_BIT, readObjects, type Settings } from '../kernel/objects.ts';
 import { enterPrivateNetwork } from '../kernel/private-network.ts';
 import { hasFibSource } from '../kernel/probes.ts';
 import { Rehearsal, type Via } from '../kernel/rehearsal.ts';
@@ -81,13 +81,17 @@ function settingsOf(generation: Generation): Partial<Settings> {
   const objects = readObjects();
   const cookie = netnsCookie();
   const usual = { fibSource: hasFibSource(), wiresOfPods: false, masqueradeAll: false };
-  const variants = [false, true].flatMap((wiresOfPods) =>
-    [false, true].map((masqueradeAll) => ({ ...usual, wiresOfPods, masqueradeAll })),
-  );
-  const found = variants.find(
-    (one) => generationHash(objects, generation.sizes, encodeConfig(cookie, one)) === generation.hash,
-  );
+  const isNamed = (settings: Partial<Settings>) =>
+    generationHash(objects, generation.sizes, encodeConfig(cookie, settings)) === generation.hash;
+  const found = variantsOf(usual).find(isNamed);
   return { ...(found ?? usual), rehearses: true };
+}
+
+/** The likely ones first: each is a hash over all programs. */
+function variantsOf(usual: Partial<Settings>): Partial<Settings>[] {
+  const bits = [MASQUERADE_BIT, ...Array.from({ length: 32 }, (_, bit) => bit).filter((bit) => bit !== MASQUERADE_BIT)];
+  const masquerading = bits.map((masqueradeBit) => ({ ...usual, masqueradeAll: true, masqueradeBit }));
+  return [usual, ...masquerading].flatMap((one) => [one, { ...one, wiresOfPods: true }]);
 }
 
 function exitOf(
