@@ -14,11 +14,18 @@ export const inStories: readonly Mutant[] = [
       'return nameA < nameB ? 1 : nameA > nameB ? -1 : 0;',
     ],
   ]),
-  ...faults('src/model/endpoints.ts', stories, [
+  ...faults('src/kube/slices.ts', stories, [
     [
-      'of two equal endpoints the first one wins',
-      'rank(endpoint) < rank(present)',
-      'rank(endpoint) < rank(present) - 9',
+      'of an endpoint in two slices the first one is believed',
+      'if (other === undefined || rank(endpoint) > rank(other))',
+      'if (other === undefined)',
+    ],
+  ]),
+  ...faults('src/plan/scope.ts', stories, [
+    [
+      'who left out an endpoint is not told when it is no Service any more',
+      '  if (moved.size === 0) return;',
+      '  if (moved.size >= 0) return;',
     ],
   ]),
   ...faults('src/keeper.ts', stories, [

@@ -10,6 +10,7 @@ import type { BpfMap } from '../../src/kernel/kernel.ts';
 import { readRows, readSettledTables } from '../../src/kernel/tables.ts';
 import { endpointText } from '../../src/model/address.ts';
 import type { Sandbox } from '../sandbox.ts';
+import type { SeenFlow } from './judge.ts';
 
 /** Who asks, where a story says no address: of the family that is asked. */
 const askers: Readonly<Record<string, readonly [string, string]>> = {
@@ -42,7 +43,7 @@ export function layNetwork(box: Sandbox): void {
 /** One stage for all that is asked: programs are loaded once, and find copies of whatever is asked about. */
 export interface Asker extends AsyncDisposable {
   /** What becomes of these flows ('pod -> 10.96.0.1:80') by what is loaded there now. One call at a time is served. */
-  ask(generation: Generation, flows: readonly AskedFlow[]): Promise<string[]>;
+  ask(generation: Generation, flows: readonly AskedFlow[]): Promise<SeenFlow[]>;
 }
 
 export interface AskedFlow {
@@ -64,17 +65,17 @@ export async function openAsker(box: Sandbox, generation: Generation): Promise<A
   };
 }
 
-async function askAll(opened: Stage, generation: Generation, flows: readonly AskedFlow[]): Promise<string[]> {
+async function askAll(opened: Stage, generation: Generation, flows: readonly AskedFlow[]): Promise<SeenFlow[]> {
   const tables = await readSettledTables(generation.tables);
   const stage: Stage = { ...opened, tables, remembered: () => null };
   stage.rehearsal.replace(tables);
-  const answers: string[] = [];
+  const answers: SeenFlow[] = [];
   for (const { text, keeps } of flows) {
     const question = questionOf(text);
     const kept = keeps ? `; keeps ${await keptBy(stage, generation, question)}` : '';
-    const { verdict, backends, masqueraded } = await explain(stage, question);
+    const { verdict, backends, masqueraded, reason } = await explain(stage, question);
     const chosen = backends.map((backend) => (masqueraded.includes(backend) ? `${backend}*` : backend));
-    answers.push(`${verdict === 'dnat' ? chosen.join(', ') : verdict}${kept}`);
+    answers.push({ outcome: `${verdict === 'dnat' ? chosen.join(', ') : verdict}${kept}`, reason });
   }
   return answers;
 }

@@ -2,10 +2,16 @@
 import { cellsOf, pick } from './dump.ts';
 import type { Expectation, Line, Story } from './story.ts';
 
+/** What becomes of a flow, as stories say it, and why. */
+export interface SeenFlow {
+  readonly outcome: string;
+  readonly reason: string;
+}
+
 /** What one replay saw at the end of one step. */
 export interface Seen {
   /** By the line of the flow. */
-  readonly flows: ReadonlyMap<number, string>;
+  readonly flows: ReadonlyMap<number, SeenFlow>;
   readonly dumps: Readonly<Record<string, string>>;
   readonly problems: readonly string[];
 }
@@ -63,7 +69,8 @@ function judgeFlows({ lines }: Expectation, { flows }: Seen): string[] {
   return lines.flatMap((line) => {
     const { flow, outcome } = splitFlow(line);
     const got = flows.get(line.line);
-    return got === outcome ? [] : [`${line.line} flow ${flow}\n    - ${outcome}\n    + ${got}`];
+    if (got?.outcome === outcome) return [];
+    return [`${line.line} flow ${flow}\n    - ${outcome}\n    + ${got?.outcome}\n      ${got?.reason}`];
   });
 }
 

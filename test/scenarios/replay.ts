@@ -3,7 +3,7 @@ import type { AgentOptions } from '../../src/agent-options.ts';
 import { unreliable } from '../unreliable.ts';
 import type { Asker } from './asker.ts';
 import { dumpsOf } from './dump.ts';
-import { type Seen, splitFlow } from './judge.ts';
+import { type Seen, type SeenFlow, splitFlow } from './judge.ts';
 import type { Lane } from './lane.ts';
 import { changed, type Objects, reversed } from './objects.ts';
 import type { Fields, Step, Story } from './story.ts';
@@ -61,6 +61,6 @@ async function look(step: Step, lane: Lane, asker: Asker): Promise<Pick<Seen, 'f
     return { text: flow, keeps: outcome.includes('; keeps ') };
   });
   const answers = await asker.ask(generation, asked);
-  const flows = new Map(lines.map(({ line }, i) => [line, answers[i] ?? '']));
+  const flows = new Map(lines.map(({ line }, i) => [line, answers[i] as SeenFlow]));
   return { flows, dumps: await dumpsOf(generation) };
 }

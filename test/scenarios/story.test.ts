@@ -34,7 +34,7 @@ dump services -o wide:
 const story = parseStory('a.txt', text);
 const services = 'NAMESPACE   NAME   BACKENDS         DROPPED\ndefault     web    10.1.0.1:80 +1   0\n';
 const seen: Seen = {
-  flows: new Map([[14, '10.1.0.1:80, 10.1.0.2:80']]),
+  flows: new Map([[14, { outcome: '10.1.0.1:80, 10.1.0.2:80', reason: 'two may' }]]),
   dumps: { services, frontends: '', backends: '', 'services -o wide': 'NAME\n' },
   problems: [],
 };
@@ -96,9 +96,9 @@ test('complaintsOf() finds nothing where all is as the story says', (t) => {
 });
 
 test('complaintsOf() names file, line and replay of what is wrong', (t) => {
-  const flows = new Map([[14, 'reject']]);
+  const flows = new Map([[14, { outcome: 'reject', reason: 'nobody can' }]]);
   t.deepEqual(complain({}, { flows }), [
-    'a.txt:14 (way 2): flow pod -> 10.96.0.1:80\n    - 10.1.0.1:80, 10.1.0.2:80\n    + reject',
+    'a.txt:14 (way 2): flow pod -> 10.96.0.1:80\n    - 10.1.0.1:80, 10.1.0.2:80\n    + reject\n      nobody can',
   ]);
   t.deepEqual(complain({ problems: ['x'] }, { problems: ['x'] }), ['a.txt:19 (in every replay): problems\n    + x']);
   const dumps = { ...seen.dumps, services: services.replace('+1 ', '+2 ') };
