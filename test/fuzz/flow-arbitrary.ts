@@ -24,7 +24,7 @@ import { mostly, some, type ValueOf } from './weights.ts';
 const target = fc.oneof(
   { weight: 5, arbitrary: fc.constant('cluster' as const) },
   { weight: 4, arbitrary: fc.constant('node' as const) },
-  { weight: 5, arbitrary: fc.constant('balancer' as const) },
+  { weight: 8, arbitrary: fc.constant('balancer' as const) },
   { weight: 3, arbitrary: fc.constant('external' as const) },
   { weight: 2, arbitrary: fc.constantFrom('localhost' as const, 'second address' as const, 'shared' as const) },
   { weight: 1, arbitrary: fc.constantFrom('unallocated' as const, 'elsewhere' as const, 'endpoint' as const) },

@@ -25,6 +25,8 @@ export interface SliceSpec {
 export interface ServiceSpec {
   readonly type: ServiceType;
   readonly families: readonly Family[];
+  /** Does it say so, by ipFamilies? */
+  readonly tellsFamilies: boolean;
   readonly created: string;
   /** '' is none. */
   readonly label: string;
@@ -101,6 +103,7 @@ const sliceSpec: fc.Arbitrary<SliceSpec> = fc.record({
 export const serviceSpec: fc.Arbitrary<ServiceSpec> = fc.record({
   type: some<ServiceType>('LoadBalancer', 'LoadBalancer', 'NodePort', 'NodePort', 'ClusterIP', 'ExternalName'),
   families: some<readonly Family[]>([4, 6], [6, 4], [4], [6]),
+  tellsFamilies: mostly(true, false),
   created: fc.constantFrom('2026-01-01T00:00:00Z', '2026-02-01T00:00:00Z'),
   label: mostly('', 'service.kubernetes.io/service-proxy-name', 'service.kubernetes.io/headless'),
   headless: fc.nat(19).map((n) => n === 0),
@@ -120,7 +123,10 @@ export const serviceSpec: fc.Arbitrary<ServiceSpec> = fc.record({
     fc.constantFrom<ServiceSpec['externals'][number]>('own', 'own', 'shared', 'balancer', 'node'),
     { maxLength: 3, size: 'max' },
   ),
-  ranges: maybe(fc.uniqueArray(fc.constantFrom('client', 'node', 'pods', 'blank', 'other'), { minLength: 1 }), 2),
+  ranges: maybe(
+    fc.uniqueArray(fc.constantFrom('client', 'client', 'node', 'pods', 'blank', 'other'), { minLength: 1 }),
+    2,
+  ),
   hinting: fc.constantFrom('none', 'all', 'all', 'some'),
   slices: fc.array(sliceSpec, { maxLength: 4, size: 'max' }),
 });

@@ -95,7 +95,7 @@ export function serviceObject(spec: ServiceSpec): Service {
       type,
       clusterIP: first,
       clusterIPs: headless ? ['None'] : ips,
-      ipFamilies: wanted.map((family) => `IPv${family}` as const),
+      ...(spec.tellsFamilies && { ipFamilies: wanted.map((family) => `IPv${family}` as const) }),
       ...(type === 'ExternalName' && { externalName: 'example.com' }),
       ...(externals.length > 0 && { externalIPs: externals }),
       ...(internal !== undefined && { internalTrafficPolicy: internal }),
