@@ -26,6 +26,7 @@ export const goals: readonly Goal[] = [
   ...both('socket hook to direct', 'socket alone@10k', 'direct', [0.97, 1.0], [0.95, 0.98]),
   ...both('socket hook beside tc to pod to pod beside tc', 'socket@10k', 'not ours', [0.97, 1.0], [0.95, 0.98]),
   ...both('tc to direct', 'tc@10k', 'direct', [0.93, 0.96], [0.91, 0.96]),
+  ...both('tc with bypass to direct', 'tc bypass@10k', 'direct', [1.03, 1.08], [0.99, 1.04]),
   ...both('nodePort to routed', 'bpfsvc@10k nodePort', 'routed', [0.86, 0.9], [0.87, 0.91]),
   ...both('nodePort, 10k services to 1', 'bpfsvc@10k nodePort', 'bpfsvc@1 nodePort', [0.97, 1.0], [0.97, 1.0]),
   ...both('socket hook, 10k services to 1', 'socket@10k', 'socket@1', [0.97, 1.0], [0.97, 1.0]),

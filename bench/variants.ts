@@ -37,6 +37,7 @@ export async function setStage(cpu: number, say: (what: string) => void): Promis
     'direct-again',
     ...counts.flatMap((count) => ['iptables', 'nftables', 'bpfsvc'].map((kind) => `${kind}-${label(count)}`)),
     'sockets-10k',
+    'bypass-10k',
   ];
   const pairs = names.map((name, i) => ({ name, pods: [`client${i}`, `backend${i}`] }));
   const nodes = [...pairs, { name: 'routed', pods: [] }, { name: 'far', pods: ['remote', 'plain'] }];
@@ -56,7 +57,7 @@ export async function setStage(cpu: number, say: (what: string) => void): Promis
       agents.push(agent);
       variants.push(...more);
     }
-    variants.push(await socketsAlone(lab, cpu, say));
+    variants.push(await socketsAlone(lab, cpu, say), await around(lab, cpu, say));
     const verifyAll = async (): Promise<void> => void (await Promise.all(agents.map(verify)));
     return { variants, verify: verifyAll, [Symbol.asyncDispose]: () => lab.close() };
   } catch (error) {
@@ -158,6 +159,16 @@ async function socketsAlone(lab: Lab, cpu: number, say: (what: string) => void):
   const prober = startProber(lab, client(node), cpu, { cgroup: node.cgroup });
   const about = 'bpfsvc, the socket hooks without tc';
   return { name: 'socket alone@10k', about, base: 'direct', prober, address: targetIP, port: servicePort };
+}
+
+/** Around the node's stack. Its neighbours must be known where a flow begins. */
+async function around(lab: Lab, cpu: number, say: (what: string) => void): Promise<Variant> {
+  const node = lab.node('bypass-10k');
+  for (const pod of node.pods) await lab.exec(node, ['ping', '-q', '-c', '1', pod.ip4]);
+  await load(lab, node, ['--bypass'], servicesOf(lab, node, manyServices), say);
+  const prober = startProber(lab, client(node), cpu);
+  const about = 'bpfsvc --bypass, client outside the socket hooks';
+  return { name: 'tc bypass@10k', about, base: 'direct', prober, address: targetIP, port: servicePort };
 }
 
 /** Fills a node and stops the agent again: what it set up is measured, and an audit in the middle would be noise. */

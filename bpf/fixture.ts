@@ -176,6 +176,13 @@ export class Programs implements Disposable {
     this.map('source_classes').update(bytes(key), bytes(maps.source_classes.value.encode(sourceClass[are])));
   }
 
+  /** A pod's device that flows may enter around the stack, or no longer. */
+  setPod(ifindex: number, takes = true): void {
+    const key = bytes(maps.pods.key.encode(ifindex));
+    if (takes) this.map('pods').update(key, bytes(maps.pods.value.encode(1)));
+    else this.map('pods').delete(key);
+  }
+
   /** `bits` of 128, so IPv4 + 96. */
   addSourceRange(servicePort: number, source: string, bits: number): void {
     const key = maps.source_ranges.key.encode({ prefixLength: 32 + bits, servicePort, source: addressToHex(source) });
@@ -244,7 +251,13 @@ export async function loadXdp(beside: Programs): Promise<Programs> {
   return new Programs(await loadObject(elf, { name: 'xdp', maps: options, rodata }));
 }
 
-function settings(hostNetnsCookie: bigint, takesOver: number, fibSource: number, masqueradeMark = 0): string {
+function settings(
+  hostNetnsCookie: bigint,
+  takesOver: number,
+  fibSource: number,
+  masqueradeMark = 0,
+  bypass = 0,
+): string {
   return config.encode({
     hostNetnsCookie,
     tcpEstablishedSeconds: 86_400,
@@ -257,6 +270,7 @@ function settings(hostNetnsCookie: bigint, takesOver: number, fibSource: number,
     wiresOfPods: 1,
     rehearses: 0,
     masqueradeMark,
+    bypass,
   });
 }
 
@@ -278,6 +292,7 @@ export async function loadPrograms(
   before?: Programs,
   fibSource = 1,
   masqueradeMark = 0,
+  bypass = 0,
 ): Promise<Programs> {
   const elf = readFileSync(new URL(`../build/bpf/${name}.bpf.o`, import.meta.url));
   const options: NonNullable<LoadOptions['maps']> = Object.fromEntries(
@@ -291,7 +306,11 @@ export async function loadPrograms(
     await loadObject(elf, {
       name,
       maps: options,
-      rodata: rodataWith(elf, 'config', bytes(settings(hostNetnsCookie, before ? 1 : 0, fibSource, masqueradeMark))),
+      rodata: rodataWith(
+        elf,
+        'config',
+        bytes(settings(hostNetnsCookie, before ? 1 : 0, fibSource, masqueradeMark, bypass)),
+      ),
     }),
   );
 }

@@ -90,7 +90,7 @@ PURE bool is_confirmed(const struct packet *packet, const struct flow *flow)
  */
 PURE bool is_anothers_answer(const struct packet *packet, const struct flow *flow)
 {
-	return is_tcp(packet) && flow->flags == FLOW_REPLY && !(flow->state & FLOW_REPLIED) &&
+	return is_tcp(packet) && (flow->flags & ~FLOW_BYPASS) == FLOW_REPLY && !(flow->state & FLOW_REPLIED) &&
 	       !(packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_RST_BIT));
 }
 

@@ -73,6 +73,14 @@ struct {
 	__type(value, struct wire);
 } wires SEC(".maps");
 
+/* Devices of pods that flows may enter from another's, around the node's stack, by their ifindex. The value: 1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u32);
+} pods SEC(".maps");
+
 /* The value: enum source_class. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);

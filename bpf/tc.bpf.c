@@ -9,6 +9,7 @@
  *
  * wire.bpf.c has what passes between the node and the world.
  */
+#include "bypass.h"
 #include "choose.h"
 #include "flow_replace.h"
 #include "masquerade.h"
@@ -50,8 +51,11 @@ __noinline int translate(struct __sk_buff *skb, const struct packet *packet, con
 PURE int begin(struct __sk_buff *skb, const struct packet *packet, struct flow *flow, bool again)
 {
 	int reason = choose(packet, flow), refusal = 0;
-	bool remembered = again && flow_replace(&packet->tuple, is_connected(reason) ? flow : NULL);
+	bool remembered;
 
+	if (config.bypass && reason == REASON_CONNECTED_POD && may_bypass(skb, packet, flow))
+		flow->flags |= FLOW_BYPASS;
+	remembered = again && flow_replace(&packet->tuple, is_connected(reason) ? flow : NULL);
 	if (!reason)
 		return TC_ACT_UNSPEC;
 	if (is_drop(reason))
@@ -63,7 +67,40 @@ PURE int begin(struct __sk_buff *skb, const struct packet *packet, struct flow *
 	if (refusal)
 		return drop(&packet->tuple, flow->service_port, refusal);
 	connected(&packet->tuple, flow, reason);
+	return GOES_ON;
+}
+
+/* A packet of a flow from its client. The way around is looked for anew: what it leads by may have changed. */
+PURE int send(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
+{
+	if (config.bypass && flow->flags & FLOW_BYPASS && !packet->piece &&
+	    bypass_way(skb, packet, &flow->destination, segment_length(skb, packet))) {
+		int verdict = leave_to_pod(skb, packet, flow);
+
+		if (verdict != GOES_ON)
+			return verdict;
+	}
 	return translate(skb, packet, flow);
+}
+
+/* Is it a reply of a flow that goes around the stack? Then it is dealt with here; GOES_ON: no, and it is untouched. */
+PURE int send_reply(struct __sk_buff *skb, struct packet *packet, struct flow *flow)
+{
+	int found, verdict = GOES_ON;
+	__u32 age = 0;
+
+	if (packet->piece || is_start(packet) ||
+	    !bypass_way(skb, packet, &packet->tuple.destination, segment_length(skb, packet)))
+		return GOES_ON;
+	enter_other_hook(skb, packet);
+	found = flow_find(&packet->tuple, flow, IN_FLOWS | IN_HALF_OPEN, &age);
+	if ((found == FOUND || found == TENTATIVE) && flow->flags & FLOW_BYPASS && !is_anothers_answer(packet, flow)) {
+		if (flow_is_due(packet, flow, age))
+			use(flow_touch(packet, flow, found == TENTATIVE, 0));
+		verdict = leave_to_pod(skb, packet, flow);
+	}
+	leave_other_hook(skb, packet);
+	return verdict;
 }
 
 PURE int find_from_pod(const struct packet *packet, struct flow *flow, __u32 *age)
@@ -128,14 +165,23 @@ int from_pod(struct __sk_buff *skb)
 	found = find_from_pod(&packet, &flow, &age);
 	if (found == UNSTABLE)
 		return drop_unstable(&packet);
+	if (config.bypass && (found == NOT_OURS || found == NONE)) {
+		int verdict = send_reply(skb, &packet, &flow);
+
+		if (verdict != GOES_ON)
+			return verdict;
+	}
 	if (found == NOT_OURS)
 		return TC_ACT_UNSPEC;
-	if (goes_on(&packet, &flow, found, age, &again))
-		return translate(skb, &packet, &flow);
-	if (!may_begin(&packet))
-		return TC_ACT_UNSPEC;
-	__builtin_memset(&flow, 0, sizeof(flow));
-	return begin(skb, &packet, &flow, again);
+	if (!goes_on(&packet, &flow, found, age, &again)) {
+		if (!may_begin(&packet))
+			return TC_ACT_UNSPEC;
+		__builtin_memset(&flow, 0, sizeof(flow));
+		found = begin(skb, &packet, &flow, again);
+		if (found != GOES_ON)
+			return found;
+	}
+	return send(skb, &packet, &flow);
 }
 
 /* What a client sends to this pod, its backend, from the node's address: a flow that goes on, or begins. */

@@ -151,6 +151,8 @@ struct config {
 	    rehearses; /* 1: these programs serve nobody: sockets of REHEARSAL_MARK are theirs, and let pass by others */
 	/* --masquerade-all: the bit of a packet's mark that tells one hook from the other; 0: off */
 	__u32 masquerade_mark;
+	__u32 bypass; /* 1: flows between two pods of this node may go around its stack */
+	__u32 zero;
 };
 
 /* ---- state that outlives a generation: written by the programs ---- */
@@ -182,6 +184,7 @@ enum flow_flag {
 	/* --masquerade-all: the source becomes this node's where the packet leaves towards the backend. There it is a flow of its
 	 * own, with this flag too and of no Service. */
 	FLOW_EXIT = 1 << 3,
+	FLOW_BYPASS = 1 << 4, /* between two pods of this node: both ways go around its stack while they can */
 };
 
 enum flow_state {

@@ -131,6 +131,7 @@ interface Addon {
   netLinks(): Promise<unknown[]>;
   netAddresses(): Promise<unknown[]>;
   netRoutes(): Promise<unknown[]>;
+  netQdiscs(): Promise<unknown[]>;
   genericFamily(name: string): Promise<number[]>;
   xdpFeatures(family: number): Promise<{ ifindex: number; features: number }[]>;
   listSockets(family: number, protocol: number, states: number, remotePort: number): Promise<unknown[]>;

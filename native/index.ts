@@ -8,9 +8,11 @@ export { BpfMap, type MapInfo, type MapOptions, type Rows, type UpdateMode } fro
 export {
   type NetAddress,
   type NetLink,
+  type NetQdisc,
   type NetRoute,
   netAddresses,
   netLinks,
+  netQdiscs,
   netRequest,
   netRoutes,
   netXdpFeatures,

@@ -8,6 +8,7 @@ import {
   type NetRoute,
   netAddresses,
   netLinks,
+  netQdiscs,
   netRoutes,
   netXdpFeatures,
 } from './index.ts';
@@ -244,6 +245,15 @@ test.serial('1,000 links come whole', async (t) => {
   const links = await netLinks();
   t.is(links.length, before + 1000);
   t.is(new Set(links.map((link) => link.name)).size, links.length);
+});
+
+test.serial('netQdiscs() tells those of a device, by kind', async (t) => {
+  const { name } = await makeVeth();
+  const { ifindex } = await linkOf(name);
+  const of = async () => (await netQdiscs()).filter((one) => one.ifindex === ifindex).map(({ kind }) => kind);
+  t.true((await of()).every((kind) => kind === 'noqueue'));
+  run('tc', 'qdisc', 'add', 'dev', name, 'clsact');
+  t.true((await of()).includes('clsact'));
 });
 
 test.serial('netXdpFeatures() knows what a veth can, which takes frames once its peer polls', async (t) => {

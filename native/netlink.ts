@@ -26,6 +26,15 @@ export interface NetLink {
   xdpProgram: number;
 }
 
+/** A queueing discipline. */
+export interface NetQdisc {
+  ifindex: number;
+  /** 'noqueue', 'fq_codel', 'clsact'. */
+  kind: string;
+  /** TC_H_...: 0xffffffff the root, 0xfffffff1 where clsact and ingress stand. */
+  parent: number;
+}
+
 /** What a driver can do at XDP. */
 export interface XdpFeatures {
   /** Runs programs in native mode, and sends frames back by the device they came from. */
@@ -92,6 +101,11 @@ export async function netRoutes(): Promise<NetRoute[]> {
  */
 export function netRequest(type: number, flags: number, body: Uint8Array): void {
   addon.netRequest(type, flags, body);
+}
+
+/** All queueing disciplines, those included that the kernel gives a device by itself. */
+export async function netQdiscs(): Promise<NetQdisc[]> {
+  return addon.netQdiscs() as Promise<NetQdisc[]>;
 }
 
 /** NETDEV_XDP_ACT_BASIC, NETDEV_XDP_ACT_NDO_XMIT */

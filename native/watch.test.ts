@@ -21,6 +21,7 @@ test.serial('NetWatch tells what changed', async (t) => {
   const cases: [string, string[], NetChange][] = [
     ['a link comes', ['link', 'add', 'lwatched', 'type', 'ifb'], 'link'],
     ['a link goes up', ['link', 'set', 'lwatched', 'up'], 'link'],
+    ['a qdisc comes', ['@tc', 'qdisc', 'add', 'dev', 'lwatched', 'clsact'], 'link'],
     ['an IPv4 address comes', ['address', 'add', '10.1.2.3/24', 'dev', 'lwatched'], 'address'],
     ['an IPv6 address comes', ['address', 'add', '2001:db8:9::1/64', 'dev', 'lwatched', 'nodad'], 'address'],
     ['an IPv4 route comes', ['route', 'add', '10.44.0.0/16', 'dev', 'lwatched'], 'route'],
@@ -30,7 +31,7 @@ test.serial('NetWatch tells what changed', async (t) => {
   ];
   for (const [title, args, expected] of cases) {
     const seen = await changesBy(
-      () => run('ip', ...args),
+      () => (args[0] === '@tc' ? run('tc', ...args.slice(1)) : run('ip', ...args)),
       (all) => all.includes(expected),
     );
     t.true(seen.includes(expected), title);

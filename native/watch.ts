@@ -3,7 +3,7 @@ import { addon, type Handle } from './addon.ts';
 export type NetChange = 'link' | 'address' | 'route' | 'overrun';
 
 /**
- * Calls back when links, addresses or routes of the calling thread's network namespace change: once per kind for what
+ * Calls back when links with their queueing disciplines, addresses or routes of the calling thread's network namespace change: once per kind for what
  * arrived together. 'overrun': changes were lost, read everything anew. It keeps the process alive until it is closed.
  */
 export class NetWatch implements Disposable {

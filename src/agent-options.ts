@@ -31,6 +31,8 @@ export interface AgentOptions {
   readonly socketUdp: 'auto' | 'host' | 'all';
   /** Where XDP runs; nowhere if nobody says. */
   readonly xdp?: XdpChoice;
+  /** Flows between two pods of this node go around its stack; the programs must have been told so too. */
+  readonly bypass?: boolean;
   readonly sizes: Partial<Sizes>;
   readonly auditSeconds: number;
   /** Which address of this node is its primary one, if a person said so. */

@@ -6,6 +6,7 @@ import { counted } from './count.ts';
 import { type Health, makeHealth } from './health.ts';
 import { type Keeper, makeKeeper } from './keeper.ts';
 import type { Attached } from './kernel/attached.ts';
+import { bypassDevices } from './kernel/bypass.ts';
 import { classifyDevices, type Device, type Network } from './kernel/devices.ts';
 import { isXdpPlace } from './kernel/hooks.ts';
 import { BpfError, NetWatch } from './kernel/kernel.ts';
@@ -49,6 +50,7 @@ class Agent {
   readonly #report: Report;
   readonly #alarm = new Alarm();
   readonly #xdp: XdpLook;
+  #bypass: readonly number[] = [];
   readonly #health: Health;
   #serviceHealth: ServiceHealth | undefined;
   #source: ObjectSource | undefined;
@@ -192,6 +194,7 @@ class Agent {
     this.#devices = classifyDevices(this.#network, { nodeAddresses: addresses, overrides });
     const xdp = await this.#xdp.look(this.#network, this.#devices, datapath.xdpDevices);
     const attached = await datapath.attach(this.#devices, xdp);
+    if (this.#options.bypass) this.#bypass = await bypassDevices(this.#network, this.#devices);
     if (attached === undefined) return;
     this.#takeAttached(attached, isAudit ? 'warn' : 'info');
     if (!isAudit && this.#world !== undefined) return;
@@ -270,7 +273,7 @@ class Agent {
     const { node: name, serviceCidrs, nodePorts, detector, primaryAddress = null } = this.#options;
     const [network, devices] = [this.#network, this.#devices];
     const [podsAtTc, driverFeatures] = [this.#podsAtTc(), this.#xdp.features];
-    const rest = { network, devices, podsAtTc, primaryAddress, driverFeatures };
+    const rest = { network, devices, podsAtTc, primaryAddress, driverFeatures, bypass: this.#bypass };
     return makeWorld(parsed, { name, serviceCidrs, nodePorts, detector, ...rest });
   }
 

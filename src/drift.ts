@@ -53,6 +53,7 @@ export function rowText({ table, key }: Pick<Step, 'table' | 'key'>): string {
       return `${cidrText(source, prefixLength - 32)} of service port ${servicePort}`;
     }
     case 'wires':
+    case 'pods':
       return `device ${u32.decode(key)}`;
     case 'node_addresses':
       return addressFromHex(key);

@@ -142,10 +142,11 @@ export interface Config {
   readonly wiresOfPods: number;
   readonly rehearses: number;
   readonly masqueradeMark: number;
+  readonly bypass: number;
 }
 
 export const config: Codec<Config> = {
-  size: 48,
+  size: 56,
   encode(value) {
     putU64(0, value.hostNetnsCookie, 'config.host_netns_cookie');
     putU32(8, value.tcpEstablishedSeconds, 'config.tcp_established_seconds');
@@ -158,10 +159,12 @@ export const config: Codec<Config> = {
     putU32(36, value.wiresOfPods, 'config.wires_of_pods');
     putU32(40, value.rehearses, 'config.rehearses');
     putU32(44, value.masqueradeMark, 'config.masquerade_mark');
-    return written(48);
+    putU32(48, value.bypass, 'config.bypass');
+    putZeros(52, 4);
+    return written(56);
   },
   decode(hex) {
-    read(hex, 48, 'config');
+    read(hex, 56, 'config');
     return {
       hostNetnsCookie: getU64(0),
       tcpEstablishedSeconds: getU32(8),
@@ -174,6 +177,7 @@ export const config: Codec<Config> = {
       wiresOfPods: getU32(36),
       rehearses: getU32(40),
       masqueradeMark: getU32(44),
+      bypass: getU32(48),
     };
   },
 };
@@ -795,6 +799,7 @@ export const flowFlag = {
   hairpin: 2,
   masquerade: 4,
   exit: 8,
+  bypass: 16,
 } as const;
 
 const flowFlagNames: Readonly<Record<number, string>> = {
@@ -802,6 +807,7 @@ const flowFlagNames: Readonly<Record<number, string>> = {
   [2]: 'hairpin',
   [4]: 'masquerade',
   [8]: 'exit',
+  [16]: 'bypass',
 };
 
 /** 'unknown_N' for a number that is not in enum flow_flag. */
@@ -1007,6 +1013,7 @@ export const maps: {
   readonly half_open_before: MapLayout<FlowKey, Flow>;
   readonly names: MapLayout<number, ServicePortName>;
   readonly node_addresses: MapLayout<string, number>;
+  readonly pods: MapLayout<number, number>;
   readonly reject_tokens: MapLayout<number, RejectTokens>;
   readonly removed_backends: MapLayout<RemovedBackendKey, number>;
   readonly service_cidrs: MapLayout<CidrKey, number>;
@@ -1160,6 +1167,16 @@ export const maps: {
     key: address,
     value: nodeAddress,
   },
+  pods: {
+    type: 'hash',
+    keySize: 4,
+    valueSize: 4,
+    maxEntries: 1024,
+    flags: 0,
+    layout: '1dd7adf9',
+    key: u32,
+    value: u32,
+  },
   reject_tokens: {
     type: 'percpu_array',
     keySize: 4,
@@ -1283,4 +1300,4 @@ export const maps: {
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = 'c05c249f';
+export const layoutHash = '88615637';

@@ -41,11 +41,23 @@ export interface Surroundings {
   /** What a person says the node's primary address is; null: nothing. */
   readonly primaryAddress: Address | null;
   readonly driverFeatures?: DriverFeatures;
+  /** Devices of pods that flows may enter around the stack, by ifindex. */
+  readonly bypass?: readonly number[];
 }
 
 /** What the cluster wants and what this node is, put together for the plan. */
 export function makeWorld(parsed: Parsed, surroundings: Surroundings): World {
-  const { name, serviceCidrs, network, devices, nodePorts, detector, podsAtTc, driverFeatures } = surroundings;
+  const {
+    name,
+    serviceCidrs,
+    network,
+    devices,
+    nodePorts,
+    detector,
+    podsAtTc,
+    driverFeatures,
+    bypass = [],
+  } = surroundings;
   const node = ownNode(parsed, name);
   const local = localAddresses(network);
   const addresses = nodeAddresses(parsed, surroundings);
@@ -64,6 +76,7 @@ export function makeWorld(parsed: Parsed, surroundings: Surroundings): World {
     wires: wiresOf(network, devices, addresses, detector, driverFeatures),
     sourceClasses: sourceClasses(detector, local, node?.podCidrs ?? []),
     removedBackends: [],
+    bypass,
   };
 }
 
@@ -76,7 +89,7 @@ export function isOtherNode(before: World, after: World): boolean {
 
 /** Are there other rows of the node itself, which every plan looks at, whatever its scope? */
 export function hasOtherRows(before: World, after: World): boolean {
-  const facts = ({ serviceCidrs, podsAtTc, nodePortAddresses, wires, sourceClasses }: World) =>
-    JSON.stringify([serviceCidrs, podsAtTc, nodePortAddresses, wires, sourceClasses]);
+  const facts = ({ bypass, serviceCidrs, podsAtTc, nodePortAddresses, wires, sourceClasses }: World) =>
+    JSON.stringify([bypass, serviceCidrs, podsAtTc, nodePortAddresses, wires, sourceClasses]);
   return facts(before) !== facts(after);
 }

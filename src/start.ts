@@ -64,6 +64,12 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
   const { origin, serviceProxyName, ...rest } = others;
   requirePermission();
   await requireKernel();
+  const mechanism = await chooseMechanism();
+  const bypass = options.bypass === true && mechanism === 'tcx' && !masqueradeAll;
+  if (options.bypass && !bypass) {
+    const why = masqueradeAll ? 'does not go with --masquerade-all' : 'needs tcx links, of Linux 6.6';
+    options.log.warn(`--bypass ${why}: packets take the usual way`);
+  }
   using datapath = Datapath.open({
     pinDir: makePinDir(pinDir),
     cgroup: findCgroup(cgroup),
@@ -73,8 +79,9 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
       wiresOfPods: tellsByDevice(rest.detector),
       masqueradeAll,
       masqueradeBit,
+      bypass,
     }),
-    mechanism: await chooseMechanism(),
+    mechanism,
   });
   const isCluster = 'place' in origin;
   const ranges = { serviceCidrs: serviceCidrs ?? defaultRanges.serviceCidrs, nodePorts: nodePortRange };
@@ -90,7 +97,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
   const selection = { nodePorts: nodePorts ?? defaultNodePorts, hasNarrowHealthChecks: nodePorts !== null };
   try {
     await runAgent(
-      { ...rest, ...selection, ...told, source, datapath, serviceCidrs: serviceCidrs ?? [], parse },
+      { ...rest, bypass, ...selection, ...told, source, datapath, serviceCidrs: serviceCidrs ?? [], parse },
       ended,
     );
   } finally {

@@ -1,6 +1,8 @@
 import type { Described } from './described-node.ts';
+import { bypassDevices } from './kernel/bypass.ts';
 import { classifyDevices, type Role } from './kernel/devices.ts';
 import { readNetwork } from './kernel/network.ts';
+import { readDriverFeatures } from './kernel/xdp.ts';
 import { makeWorld, ownNode } from './own-node.ts';
 import { type Inventory, inventory, type World } from './plan/plan.ts';
 import { heldRemovals } from './plan/removals.ts';
@@ -28,7 +30,10 @@ export async function worldHere(
   const devices = classifyDevices(network, { nodeAddresses, overrides });
   const podsAtTc = socketUdp === 'auto' ? devices.some(({ role }) => role === 'pod') : socketUdp === 'host';
   const own = { name: node, serviceCidrs, nodePorts, detector, primaryAddress };
-  const world = makeWorld(parsed, { ...own, network, devices, podsAtTc });
+  const driverFeatures = await readDriverFeatures();
+  /* whether an agent was told to, only what is loaded knows */
+  const bypass = actual.pods.size > 0 ? await bypassDevices(network, devices) : [];
+  const world = makeWorld(parsed, { ...own, network, devices, podsAtTc, driverFeatures, bypass });
   const held = inventory(actual);
   return { world: { ...world, removedBackends: [...heldRemovals(held).values()] }, held };
 }

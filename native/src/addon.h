@@ -189,6 +189,7 @@ bool poller_call(napi_env env, struct poller *poller, napi_value argument);
 	X(netLinks, net_links)                                                                                         \
 	X(netAddresses, net_addresses)                                                                                 \
 	X(netRoutes, net_routes)                                                                                       \
+	X(netQdiscs, net_qdiscs)                                                                                       \
 	X(genericFamily, generic_family)                                                                               \
 	X(xdpFeatures, xdp_features)                                                                                   \
 	X(listSockets, list_sockets)                                                                                   \

@@ -14,6 +14,8 @@ static void note(const struct nlmsghdr *header, bool *changed)
 	switch (header->nlmsg_type) {
 	case RTM_NEWLINK:
 	case RTM_DELLINK:
+	case RTM_NEWQDISC:
+	case RTM_DELQDISC:
 		changed[LINK] = true;
 		break;
 	case RTM_NEWADDR:
@@ -70,7 +72,7 @@ napi_value watch_open(napi_env env, napi_callback_info info)
 	static const struct poller_kind kind = {ready, free};
 	struct sockaddr_nl address = {
 	    .nl_family = AF_NETLINK,
-	    .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE,
+	    .nl_groups = RTMGRP_LINK | RTMGRP_TC | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE,
 	};
 	struct watch *watch;
 	napi_value callback;

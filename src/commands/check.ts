@@ -1,4 +1,5 @@
 import type { Argv, CommandModule } from 'yargs';
+import { type BypassDevice, readBypass } from '../kernel/bypass.ts';
 import { classifyDevices, type Device } from '../kernel/devices.ts';
 import { kernelRelease, netnsCookie } from '../kernel/kernel.ts';
 import { tryPrograms } from '../kernel/load.ts';
@@ -9,7 +10,7 @@ import { readNetwork } from '../kernel/network.ts';
 import { encodeConfig, readObjects } from '../kernel/objects.ts';
 import { currentGeneration, pinDir } from '../kernel/pins.ts';
 import { defaultPinDir, findCgroup } from '../kernel/place.ts';
-import { features, hasFibSource } from '../kernel/probes.ts';
+import { chooseMechanism, features, hasFibSource } from '../kernel/probes.ts';
 import { checkSysctls, type Finding, readSysctl } from '../kernel/sysctls.ts';
 import { chooseXdp, pinnedXdp, readDriverFeatures, type XdpDevice } from '../kernel/xdp.ts';
 import { columns } from './columns.ts';
@@ -19,6 +20,7 @@ interface CheckFlags {
   cgroup?: string;
   device: string[];
   xdp: string;
+  bypass: boolean;
   nodePortRange: string;
   pinDir?: string;
   output: 'text' | 'json';
@@ -45,6 +47,7 @@ export const command: CommandModule = {
         default: 'auto',
         describe: 'as for run',
       })
+      .option('bypass', { type: 'boolean', default: false, describe: 'as for run: what it would go around' })
       .option('node-port-range', { type: 'string', requiresArg: true, default: '30000-32767', describe: 'as for run' })
       .option('pin-dir', { type: 'string', requiresArg: true, describe: 'as for run' })
       .option('output', {
@@ -81,9 +84,13 @@ async function check(flags: CheckFlags): Promise<void> {
   ];
   const network = await readNetwork();
   const devices = classifyDevices(network, { nodeAddresses: [], overrides });
+  const bypass = flags.bypass ? await readBypass(network, devices) : [];
+  if (flags.bypass) findings.push(await checkBypass());
   const xdp = chooseXdp(network, devices, await readDriverFeatures(), choice, pinnedXdp(pinDir(path)));
   process.stdout.write(
-    flags.output === 'json' ? `${JSON.stringify({ findings, devices, xdp })}\n` : toText(findings, devices, xdp),
+    flags.output === 'json'
+      ? `${JSON.stringify({ findings, devices, xdp, bypass })}\n`
+      : toText(findings, devices, xdp, bypass),
   );
   if (findings.some(({ state }) => state === 'missing')) process.exitCode = 1;
 }
@@ -122,7 +129,23 @@ function checkPinDir(path: string): Finding {
   return { what, state: 'info', detail: `${path} has generation ${generation}, and ${agent}` };
 }
 
-function toText(findings: readonly Finding[], devices: readonly Device[], xdp: readonly XdpDevice[]): string {
+/** What flows of Services between two pods of this node would no longer meet. */
+async function checkBypass(): Promise<Finding> {
+  const what = '--bypass';
+  if ((await chooseMechanism()) !== 'tcx') {
+    return { what, state: 'warning', detail: 'does nothing here: it needs tcx links, which Linux has since 6.6' };
+  }
+  const detail =
+    "goes around the node's FORWARD chain and what the CNI hooks at pods' devices: firewall and NetworkPolicy do not see such flows";
+  return { what, state: 'warning', detail };
+}
+
+function toText(
+  findings: readonly Finding[],
+  devices: readonly Device[],
+  xdp: readonly XdpDevice[],
+  bypass: readonly BypassDevice[],
+): string {
   const ready = findings.every(({ state }) => state !== 'missing');
   return [
     columns(
@@ -141,6 +164,14 @@ function toText(findings: readonly Finding[], devices: readonly Device[], xdp: r
       ['WIRE', 'XDP', 'BECAUSE'],
       xdp.map(({ name, runs, reason }) => [name, runs ? 'yes' : 'no', reason]),
     ),
+    ...(bypass.length > 0
+      ? [
+          columns(
+            ['POD DEVICE', 'BYPASS', 'BECAUSE'],
+            bypass.map(({ name, runs, reason }) => [name, runs ? 'yes' : 'no', reason]),
+          ),
+        ]
+      : []),
     ready ? 'bpfsvc can run here.\n' : 'bpfsvc cannot run here.\n',
   ].join('\n');
 }

@@ -18,6 +18,7 @@ interface RunFlags extends ProxyFlags {
   device: string[];
   socketUdp: 'auto' | 'host' | 'all';
   xdp: string;
+  bypass: boolean;
   mapSize: string[];
   auditInterval: string;
   verbose: boolean;
@@ -92,6 +93,12 @@ function builder(cli: Argv): Argv {
       describe:
         'off|auto|NAME,…: where flows to other nodes are sent on by the driver; auto: hardware whose driver can (see check)',
     })
+    .option('bypass', {
+      type: 'boolean',
+      default: false,
+      describe:
+        "flows of Services between two pods of this node go around its stack: faster, but past its FORWARD chain and the CNI's programs, so NetworkPolicy",
+    })
     .option('map-size', {
       type: 'string',
       array: true,
@@ -165,6 +172,7 @@ async function handle(flags: RunFlags): Promise<void> {
       devices,
       socketUdp: flags.socketUdp,
       xdp,
+      bypass: flags.bypass,
       sizes,
       auditSeconds,
       healthzAddress: options.healthzAddress,

@@ -42,6 +42,8 @@ export interface Settings {
   readonly masqueradeAll: boolean;
   /** The bit of a packet's mark, 0 to 31, that then says that its source is to be replaced. */
   readonly masqueradeBit: number;
+  /** Flows between two pods of this node may go around its stack. */
+  readonly bypass: boolean;
 }
 
 /** kube-proxy's own, which no CNI takes. */
@@ -49,7 +51,7 @@ export const MASQUERADE_BIT = 14;
 
 /** The read-only settings of the programs, as hex. Timeouts are the kernel's own conntrack defaults where it has one. */
 export function encodeConfig(hostNetnsCookie: bigint, settings: Partial<Settings> = {}): string {
-  const { fibSource = true, wiresOfPods = false, rehearses = false } = settings;
+  const { fibSource = true, wiresOfPods = false, rehearses = false, bypass = false } = settings;
   const { masqueradeAll = false, masqueradeBit = MASQUERADE_BIT } = settings;
   return config.encode({
     hostNetnsCookie,
@@ -63,6 +65,7 @@ export function encodeConfig(hostNetnsCookie: bigint, settings: Partial<Settings
     wiresOfPods: wiresOfPods ? 1 : 0,
     rehearses: rehearses ? 1 : 0,
     masqueradeMark: masqueradeAll ? 2 ** masqueradeBit : 0,
+    bypass: bypass ? 1 : 0,
   });
 }
 

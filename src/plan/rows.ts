@@ -152,6 +152,10 @@ export function wireRow({ ifindex, ipv4, ipv6, ofPods, mac, takesFrames, returns
   return [u32.encode(ifindex), wire.encode(row)];
 }
 
+export function podRow(ifindex: number): Row {
+  return [u32.encode(ifindex), u32.encode(1)];
+}
+
 export function sourceClassRow({ sources, are }: SourceClass): Row {
   const key = { prefixLength: bitsOf(sources), address: addressToHex(sources.address) };
   return [cidrKey.encode(key), u32.encode(sourceClass[are])];

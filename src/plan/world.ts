@@ -15,6 +15,8 @@ export interface World {
   /** Who a packet that comes in by a wire is from; whoever is not here is outside. Of several that fit the narrowest counts. */
   readonly sourceClasses: readonly SourceClass[];
   readonly removedBackends: readonly RemovedBackend[];
+  /** Devices of pods that flows may enter from another's, around the node's stack. */
+  readonly bypass?: readonly number[];
 }
 
 /** A device that leads out of the node, and what the source becomes of a packet from outside that goes on by it. */

@@ -107,6 +107,8 @@ EXCHANGE(switches, struct number, SLOT_0, struct switches, SWITCHES)
 #define NODE_ADDRESS(X) X(flags, 0x81828384)
 EXCHANGE(node_addresses, struct plain_address, NODE_ADDRESS_KEY, struct node_address, NODE_ADDRESS)
 
+EXCHANGE(pods, struct number, BIG_ID, struct number, BIG_ID)
+
 #define SOURCE_RANGE_KEY(X) X(prefix_length, 160) X(service_port, 0x41424344) IPV4(X, source)
 EXCHANGE(source_ranges, struct source_range_key, SOURCE_RANGE_KEY, struct number, BIG_ID)
 
@@ -266,7 +268,9 @@ int write_events(struct __sk_buff *skb)
 	X(fib_source, 0x71727374)                                                                                      \
 	X(wires_of_pods, 0x91929394)                                                                                   \
 	X(rehearses, 0xa1a2a3a4)                                                                                       \
-	X(masquerade_mark, 0xb1b2b3b4)
+	X(masquerade_mark, 0xb1b2b3b4)                                                                                 \
+	X(bypass, 0xc1c2c3c4)                                                                                          \
+	X(zero, 0)
 const volatile struct config config = {CONFIG(SET)};
 
 SEC("tc")

@@ -115,6 +115,7 @@ const rows: { [Name in keyof typeof maps]: Row<(typeof maps)[Name]> } = {
     key: bigId,
     value: { ipv4, ipv6, flags: wireFlag.pods | wireFlag.takes_frames, mac: '021324354657' } satisfies Wire,
   },
+  pods: { key: bigId, value: bigId },
   source_classes: { key: { prefixLength: 128, address: ipv4 } satisfies CidrKey, value: bigId },
   removed_backends: {
     key: { address: ipv6, servicePort: 0x41424344, port: 0x8182 } satisfies RemovedBackendKey,
@@ -188,6 +189,7 @@ const settings: Config = {
   wiresOfPods: 0x91929394,
   rehearses: 0xa1a2a3a4,
   masqueradeMark: 0xb1b2b3b4,
+  bypass: 0xc1c2c3c4,
 };
 
 const noRow = 1000;

@@ -1,3 +1,4 @@
+import { bypass } from './bypass.ts';
 import { explaining } from './explaining.ts';
 import type { Mutant } from './mutant.ts';
 import { odd } from './odd.ts';
@@ -29,4 +30,5 @@ export const mutants: readonly Mutant[] = [
   ...explaining,
   ...xdp,
   ...inStories,
+  ...bypass,
 ];
