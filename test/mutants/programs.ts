@@ -82,9 +82,11 @@ export const programs: readonly Mutant[] = [
     ['the number of a NodePort is kept', '!is_node_port(&search->ports.reply)', 'true'],
     ['the port of a socket of the node is kept', '!socket_has(search->skb, &search->ports.reply)', 'true'],
   ]),
-  ...faults('bpf/route.h', wire, [
+  ...faults('bpf/hop.h', wire, [
     ['a packet lives for ever', 'ipv4.ttl--;', ''],
     ['an IPv6 packet lives for ever', 'ipv6[1]--;', ''],
+  ]),
+  ...faults('bpf/route.h', wire, [
     ['who is at the end of its hops goes on', 'if (hop_limit(skb, packet) <= 1)\n\t\treturn HOPS_ENDED;', ''],
     [
       'a packet that does not fit goes on',
