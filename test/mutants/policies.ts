@@ -25,7 +25,7 @@ export const policies: readonly Mutant[] = [
     [
       'a pod behind a wire is its own client',
       '!is_masqueraded_always(frontend) && !same_address(&backend->address, &packet->tuple.source);',
-      '!is_masqueraded_always(frontend);',
+      '!is_masqueraded_always(frontend) && packet && backend;',
     ],
     [
       'what comes in by a wire of pods is outside',
