@@ -11,6 +11,7 @@ import type { ParseSettings } from './kube/parse.ts';
 import type { WatchObjects } from './kube/source.ts';
 import type { Metrics } from './metrics.ts';
 import type { Address, Cidr } from './model/address.ts';
+import type { Problem } from './model/service.ts';
 
 /** What an agent is told: by a person, by what starts it, by tests. */
 export interface AgentOptions {
@@ -45,6 +46,8 @@ export interface AgentOptions {
   readonly healthCheckRetryMs?: number;
   /** Who counts what is done. */
   readonly metrics?: Metrics;
+  /** Told what is wrong with objects, after each pass. */
+  readonly onProblems?: (problems: readonly Problem[]) => void;
   /** Told when nothing stands in the way of running any more. */
   readonly onStart?: () => void;
   readonly writer?: KeeperOptions['writer'];

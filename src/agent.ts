@@ -89,7 +89,7 @@ class Agent {
       onAttached: (attached) => this.#takeAttached(attached, 'info'),
       ...(writer && { writer }),
     });
-    const report = makeReport(log);
+    const report = makeReport(log, options.onProblems);
     this.#report = metrics?.watch(report) ?? report;
     this.#health = options.health ?? makeHealth();
     metrics?.tables(() => this.#keeper.rowCounts);

@@ -35,7 +35,8 @@ export interface PassScope {
   readonly milliseconds: number;
 }
 
-export function makeReport(log: Logger): Report {
+/** `onProblems` is told all that there are, with each pass. */
+export function makeReport(log: Logger, onProblems?: (problems: readonly Problem[]) => void): Report {
   const problems = problemLog(log, 'warn');
   const unserved = problemLog(log, 'info');
   const withoutXdp = problemLog(log, 'warn');
@@ -86,6 +87,7 @@ export function makeReport(log: Logger): Report {
       const reasons = [...(parsed?.unserved ?? [])].map(([name, reason]) => ({ object: `Service ${name}`, reason }));
       if (parsed !== undefined) reasons.push(...findUnanswered(parsed));
       problems.report(all);
+      onProblems?.(all);
       unserved.report(reasons.filter(({ object, reason }) => !told.has(`${object}: ${reason}`)));
       return all.length;
     },

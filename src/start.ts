@@ -12,7 +12,6 @@ import { chooseMechanism, hasFibSource } from './kernel/probes.ts';
 import { RefusedError } from './kernel/refused.ts';
 import { type AllocationRanges, defaultRanges } from './kube/allocate.ts';
 import type { ClusterPlace } from './kube/api/cluster-place.ts';
-import type { WatchObjects } from './kube/source.ts';
 import { type Cidr, endpointText } from './model/address.ts';
 import { ownVersion } from './own-version.ts';
 import type { ServerAddress } from './server.ts';
@@ -28,7 +27,7 @@ export type Origin =
 export interface StartOptions
   extends Omit<
     AgentOptions,
-    'datapath' | 'source' | 'parse' | 'serviceCidrs' | 'nodePorts' | 'health' | 'metrics' | 'onStart'
+    'datapath' | 'source' | 'onProblems' | 'parse' | 'serviceCidrs' | 'nodePorts' | 'health' | 'metrics' | 'onStart'
   > {
   readonly origin: Origin;
   /** As in `ParseSettings`. */
@@ -93,11 +92,11 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
     end.abort();
   });
   const parse = { serviceProxyName, ranges: isCluster ? null : ranges };
-  const source = await sourceOf(origin, options);
+  const objects = await objectsOf(origin, options, ended);
   const selection = { nodePorts: nodePorts ?? defaultNodePorts, hasNarrowHealthChecks: nodePorts !== null };
   try {
     await runAgent(
-      { ...rest, bypass, ...selection, ...told, source, datapath, serviceCidrs: serviceCidrs ?? [], parse },
+      { ...rest, bypass, ...selection, ...told, ...objects, datapath, serviceCidrs: serviceCidrs ?? [], parse },
       ended,
     );
   } finally {
@@ -107,14 +106,21 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
 }
 
 /** Only what is needed is loaded. */
-async function sourceOf(origin: Origin, { node, serviceProxyName }: StartOptions): Promise<WatchObjects> {
+async function objectsOf(
+  origin: Origin,
+  { node, serviceProxyName }: StartOptions,
+  signal: AbortSignal,
+): Promise<Pick<AgentOptions, 'source' | 'onProblems'>> {
   if ('manifests' in origin) {
     const { watchManifests } = await import('./kube/manifests.ts');
-    return (onChange) => watchManifests(origin.manifests, onChange);
+    return { source: (onChange) => watchManifests(origin.manifests, onChange) };
   }
   const { watchApi } = await import('./kube/api/api-source.ts');
-  const { place } = origin;
-  return (onChange) => watchApi({ place, node, serviceProxyName, userAgent: `bpfsvc/${ownVersion()}` }, onChange);
+  const { recordEvents } = await import('./kube/api/event-recorder.ts');
+  const who = { place: origin.place, node, userAgent: `bpfsvc/${ownVersion()}` };
+  const recorder = recordEvents(who);
+  signal.addEventListener('abort', () => recorder.close());
+  return { source: (onChange) => watchApi({ ...who, serviceProxyName }, onChange), onProblems: recorder.report };
 }
 
 /** Loaded only where they are asked for: with Node's HTTP server they take 7 MB. */

@@ -118,6 +118,19 @@ test('the slices that the real controller makes of Pods and a Service without an
   await eventually(async () => assert.doesNotMatch((await agent.bpfsvc('dump')).stdout, /\bauto\b/), 60);
 });
 
+test('what cannot be served as it is written is an Event of the Service, once', async (t) => {
+  const [odd] = service('odd', '10.96.0.61', []) as [{ spec: object }];
+  await cluster.apply({ ...odd, spec: { ...odd.spec, externalIPs: ['10.0.0.7', '239.0.0.1'] } });
+  const events = () => cluster.kubectl(['get', 'events', '--field-selector', 'involvedObject.name=odd', '-o', 'json']);
+  await eventually(async () => assert.match(await events(), /239.0.0.1 is a multicast address/), 60);
+  const uid = await cluster.kubectl(['get', 'service', 'odd', '-o', 'jsonpath={.metadata.uid}']);
+  const { items } = JSON.parse(await events()) as { items: { involvedObject: { uid: string }; type: string }[] };
+  t.deepEqual(
+    items.map(({ involvedObject, type }) => [involvedObject.uid, type]),
+    [[uid, 'Warning']],
+  );
+});
+
 test('the API server is killed and comes back: traffic goes on, and so does the watch', async (t) => {
   const [, near, other] = pods;
   await cluster.apply(...service('lasting', '10.96.0.31', [near]));
