@@ -23,8 +23,9 @@ test('random worlds: the programs do what a second reading of the rules says, an
   t.is(code, 0, output);
 });
 
+/** In that world nobody is translated or refused, so that hardly a fault shows: programs that are not even loaded do. */
 test('what was never met is a failure, and no difference', async (t) => {
-  const { code, output } = await fuzz('--seed', '1', '--worlds', '1');
+  const { code, output } = await fuzz('--seed', '18', '--worlds', '1');
   t.is(code, 1);
   t.regex(output, /^never met:$/m);
   t.notRegex(output, /^programs: /m);
