@@ -41,10 +41,7 @@ const both = {
     internalTrafficPolicy: 'Cluster',
     clusterIPs: ['fd00:10:96::2', '10.96.0.2'],
     ipFamilies: ['IPv6', 'IPv4'],
-    ports: [
-      { name: 'sig', port: 3868, protocol: 'SCTP' },
-      { name: 'http', port: 80, protocol: 'TCP' },
-    ],
+    ports: [{ name: 'http', port: 80, protocol: 'TCP' }],
   },
 };
 const slices = ['10.2.0.1', 'fd00:2::1'].map((address, i) => ({
