@@ -11,6 +11,7 @@ import { sockets } from './sockets.ts';
 import { stages } from './stages.ts';
 import { inStories } from './stories.ts';
 import { telling } from './telling.ts';
+import { watching } from './watching.ts';
 import { xdp } from './xdp.ts';
 
 /**
@@ -27,6 +28,7 @@ export const mutants: readonly Mutant[] = [
   ...sockets,
   ...rules,
   ...servers,
+  ...watching,
   ...explaining,
   ...xdp,
   ...inStories,
