@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import process from 'node:process';
 import { kernelRelease, loadObject } from 'libbpf-ts';
 import { rodataWith } from '../../src/kernel/elf.ts';
-import { podHooks, socketHooks, wireHooks } from '../../src/kernel/hooks.ts';
+import { podHooks, socketHooks, wireHooks, xdpHooks } from '../../src/kernel/hooks.ts';
 import { encodeConfig, readObjects } from '../../src/kernel/objects.ts';
 import { chooseMechanism, features } from '../../src/kernel/probes.ts';
 import { maps } from '../../src/layout.gen.ts';
@@ -31,7 +31,7 @@ const titles = [
 const tcxTitles = ['attachHooks() *', 'Datapath.replace() loads, *', 'Datapath.replace() points every link *'];
 const traffic = ['test/netns/clusterip.test.ts', '--match=every kind of client *: ptp'];
 
-const hooks = { tc: podHooks, wire: wireHooks, connect: socketHooks } as const;
+const hooks = { tc: podHooks, wire: wireHooks, connect: socketHooks, xdp: xdpHooks } as const;
 
 function tell(finding: Finding): void {
   console.log(JSON.stringify(finding));
@@ -51,7 +51,7 @@ async function tellPrograms(): Promise<void> {
       tell({ kind: 'program', name: program, instructions });
     }
   };
-  for (const name of ['tc', 'wire', 'connect'] as const) {
+  for (const name of ['tc', 'wire', 'connect', 'xdp'] as const) {
     for (const program of hooks[name]) {
       await load(name, [program]).catch((error: Error) =>
         tell({ kind: 'refused', name: program, reason: error.message }),
