@@ -21,7 +21,8 @@ export interface Capture {
  * checksums are not computed yet at this point: build the lab with `offloads: false` where they matter.
  */
 export async function startCapture(lab: Lab, place: Place, device: string, filter = ''): Promise<Capture> {
-  const flags = ['-n', '-U', '--immediate-mode', '-s', '0', '-B', '16384', '-Z', 'root', '-w', '-'];
+  // a slot of the ring has room for the largest packet, whatever comes: so there are 1,024
+  const flags = ['-n', '-U', '--immediate-mode', '-s', '66000', '-B', '131072', '-Z', 'root', '-w', '-'];
   const child = lab.spawn(place, ['tcpdump', '-i', device, ...flags, filter], { stdio: ['ignore', 'pipe', 'pipe'] });
   const chunks: Buffer[] = [];
   let complaint = '';
