@@ -143,7 +143,7 @@ native: | setup
 # Node could run the sources as they are, but strips their types at each start, for 30 MB and 200 ms.
 build/js/main.js: $(shell find src native -name '*.ts' ! -name '*.test.ts') package.json Makefile | setup
 	@rm -rf $(@D) && mkdir -p $(@D)/build
-	@esbuild src/main.ts src/kube/chunk-worker.ts --bundle --splitting --platform=node --format=esm --target=node24 \
+	@esbuild src/main.ts src/kube/chunk-worker.ts libbpf-ts=native/index.ts --bundle --splitting --platform=node --format=esm --target=node24 \
 		--packages=external --alias:libbpf-ts=./native/index.ts --entry-names=[name] --outdir=$(@D) --log-level=warning
 	@ln -s ../../../native/build/libbpf-ts.node $(@D)/build/
 

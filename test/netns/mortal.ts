@@ -5,7 +5,6 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import process from 'node:process';
-import { BpfLink, BpfMap, BpfProgram } from 'libbpf-ts';
 
 const variable = 'BPFSVC_TEST_DIES_AFTER';
 
@@ -32,8 +31,13 @@ function counted<Name extends string>(owner: Record<Name, (...args: never[]) => 
   };
 }
 
+/** As the compiled agent has it, which this is preloaded into: of the package it knows nothing. */
+async function agentsLibbpf(): Promise<typeof import('libbpf-ts')> {
+  return await import(new URL('../../build/js/libbpf-ts.js', import.meta.url).href);
+}
+
 /** A batch as the first rows that still fit into this life, and then the rest. */
-function mortalBatches(): void {
+function mortalBatches(BpfMap: typeof import('libbpf-ts').BpfMap): void {
   const { updateBatch, deleteBatch } = BpfMap.prototype;
   BpfMap.prototype.updateBatch = function (keys, values) {
     const { keySize } = this.info;
@@ -57,7 +61,8 @@ function mortalBatches(): void {
 }
 
 if (Number.isFinite(left)) {
-  mortalBatches();
+  const { BpfLink, BpfMap, BpfProgram } = await agentsLibbpf();
+  mortalBatches(BpfMap);
   for (const name of ['pin', 'update'] as const) counted(BpfMap.prototype as never, name);
   counted(BpfProgram.prototype as never, 'pin');
   for (const name of ['pin', 'update', 'detach'] as const) counted(BpfLink.prototype as never, name);
