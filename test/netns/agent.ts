@@ -91,7 +91,8 @@ export async function startAgent(
     log,
     write,
     async apply(content) {
-      const done = logged(/rows? written/);
+      // not the one that a new agent makes for its own sake when its programs are attached: that is 'for 0 Services'
+      const done = logged(/rows? written for [1-9]/);
       write(content);
       await done;
     },
