@@ -58,7 +58,7 @@ static __noinline int parse_quote(struct __sk_buff *skb, const struct packet *pa
 	quote->l3 = packet->l4 + sizeof(struct icmp_header);
 	if (packet->ipv6 ? parse_quote_ipv6(skb, quote) : parse_quote_ipv4(skb, quote))
 		return -1;
-	if (quote->tuple.protocol != IPPROTO_TCP && quote->tuple.protocol != IPPROTO_UDP && !is_sctp(quote))
+	if (!has_ports(quote))
 		return -1;
 	if (bpf_skb_load_bytes(skb, quote->l4, &ports, sizeof(ports)))
 		return -1;
@@ -79,7 +79,7 @@ PURE __s64 rewrite_quoted_checksum(struct __sk_buff *skb, const struct packet *q
 	if (is_sctp(quote) || bpf_skb_load_bytes(skb, offset, &check, sizeof(check)) || (!is_tcp(quote) && !check))
 		return sum;
 	old = check;
-	check = ~fold((__u64)(__u16)~check + change);
+	check = check_after(check, change);
 	if (!is_tcp(quote) && !check)
 		check = 0xffff;
 	new = check;

@@ -113,7 +113,7 @@ __noinline int parse_odd(struct __sk_buff *skb, struct packet *packet)
 		return ODD_ALONE;
 	if (packet->tuple.protocol == (packet->ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
 		return is_icmp_error(skb, packet) ? ODD_ERROR : ODD_ALONE;
-	if (packet->tuple.protocol != IPPROTO_TCP && packet->tuple.protocol != IPPROTO_UDP && !is_sctp(packet))
+	if (!has_ports(packet))
 		return ODD_ALONE;
 	if (packet->piece == LATER_PIECE)
 		return fragment_find(packet) ? ODD_TUPLE : ODD_UNKNOWN_PIECE;

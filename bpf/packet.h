@@ -199,6 +199,12 @@ PURE bool is_sctp(const struct packet *packet)
 	return packet->tuple.protocol == IPPROTO_SCTP;
 }
 
+/* A protocol that a Service port may name. */
+PURE bool has_ports(const struct packet *packet)
+{
+	return is_tcp(packet) || packet->tuple.protocol == IPPROTO_UDP || is_sctp(packet);
+}
+
 /* Has it a beginning that a packet shows? */
 PURE bool is_connection(const struct packet *packet)
 {

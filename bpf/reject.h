@@ -64,9 +64,8 @@ PURE bool is_unicast(const struct packet *packet, const struct address *a)
 PURE bool is_answerable(struct __sk_buff *skb, const struct packet *packet)
 {
 	return packet->piece != LATER_PIECE && skb->pkt_type != PACKET_BROADCAST && skb->pkt_type != PACKET_MULTICAST &&
-	       (is_tcp(packet) || packet->tuple.protocol == IPPROTO_UDP || is_sctp(packet)) &&
-	       is_unicast(packet, &packet->tuple.source) && is_unicast(packet, &packet->tuple.destination) &&
-	       packet->l4 < FRONT;
+	       has_ports(packet) && is_unicast(packet, &packet->tuple.source) &&
+	       is_unicast(packet, &packet->tuple.destination) && packet->l4 < FRONT;
 }
 
 /*

@@ -1,11 +1,11 @@
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { recordEvents } from '../../src/kube/api/event-recorder.ts';
 import { startScriptedServer, statusObject } from './scripted-server.ts';
 
 const events = '/api/v1/namespaces/shop/events';
 const services = '/api/v1/namespaces/shop/services';
 
-test('a Problem of an object is told once, and again only after it was gone', async (t) => {
+async function startRecorder(t: ExecutionContext) {
   const server = await startScriptedServer();
   const recorder = recordEvents({
     place: { kubeconfig: null, master: server.url },
@@ -15,6 +15,11 @@ test('a Problem of an object is told once, and again only after it was gone', as
   });
   t.teardown(() => server.close());
   t.teardown(() => recorder.close());
+  return { server, recorder };
+}
+
+test('a Problem of an object is told once, and again only after it was gone', async (t) => {
+  const { server, recorder } = await startRecorder(t);
   const problem = { object: 'Service shop/web', reason: 'externalIPs[0]: "x" is not an IP address: left out' };
   const told = async () => {
     const listed = await server.next(services);
@@ -41,15 +46,7 @@ test('a Problem of an object is told once, and again only after it was gone', as
 });
 
 test('what the server does not take is let go', async (t) => {
-  const server = await startScriptedServer();
-  const recorder = recordEvents({
-    place: { kubeconfig: null, master: server.url },
-    node: 'n1',
-    userAgent: 'test',
-    pauseMs: 1,
-  });
-  t.teardown(() => server.close());
-  t.teardown(() => recorder.close());
+  const { server, recorder } = await startRecorder(t);
   recorder.report(
     ['gone', 'refused', 'there', 'last'].map((name) => ({ object: `Service shop/${name}`, reason: 'r' })),
   );

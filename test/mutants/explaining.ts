@@ -22,11 +22,7 @@ export const explaining: readonly Mutant[] = [
     ['SCTP gets another port', 'if (attempt && search->key->protocol == IPPROTO_SCTP)', 'if (attempt > 7)'],
   ]),
   ...faults('bpf/reject.h', sctp, [
-    [
-      'SCTP is refused in silence',
-      'packet->tuple.protocol == IPPROTO_UDP || is_sctp(packet))',
-      'packet->tuple.protocol == IPPROTO_UDP)',
-    ],
+    ['SCTP is refused in silence', 'has_ports(packet) &&', 'has_ports(packet) && !is_sctp(packet) &&'],
   ]),
   ...faults('src/model/frontends.ts', worlds, [
     ['SCTP is served under any number', "if (port.protocol !== 'SCTP') return null;", 'return null;'],
