@@ -3,71 +3,31 @@
  * node's, in a flow of its own.
  */
 import anyTest, { type ExecutionContext } from 'ava';
-import { setNetns } from 'libbpf-ts';
 import { frontendFlag } from '../src/layout.gen.ts';
 import { addressToHex } from '../src/model/address.ts';
 import { faults } from '../test/netns/checksum.ts';
-import { createLab, type Lab, type Node } from '../test/netns/lab.ts';
 import { type Packet, parse } from '../test/netns/packet.ts';
-import { type BackendText, loadPrograms, type Programs, TCP, UDP, verdict } from './fixture.ts';
+import { loadPrograms, type Programs, TCP, verdict } from './fixture.ts';
+import { type NodeStage, nodeCasts, openNode, protocols } from './node-stage.ts';
 import { back, packet, type Way, wayOf } from './way.ts';
 
 const test = anyTest.serial;
 const MARK = 1 << 14;
 const sizes = { flows: 2048, half_open: 2048, backends: 256 };
-const protocols = [
-  ['TCP', TCP],
-  ['UDP', UDP],
-] as const;
 
-interface Cast {
-  readonly family: 'IPv4' | 'IPv6';
-  readonly pod: string;
-  readonly client: string;
-  readonly vip: string;
-  readonly node: string;
-  readonly here: BackendText;
-  readonly there: BackendText;
-}
-
-const casts: readonly Cast[] = [
-  {
-    family: 'IPv4',
-    pod: '10.1.1.12',
-    client: '192.0.2.10',
-    vip: '10.96.0.1',
-    node: '192.168.50.1',
-    here: ['10.1.1.11', 8080],
-    there: ['10.1.2.11', 8081],
-  },
-  {
-    family: 'IPv6',
-    pod: 'fd00:1:1::12',
-    client: '2001:db8::10',
-    vip: 'fd00:10:96::1',
-    node: 'fd00:50::1',
-    here: ['fd00:1:1::11', 8080],
-    there: ['fd00:1:2::11', 8081],
-  },
-];
-
-let lab: Lab;
-let node: Node;
-let uplink: { readonly ifindex: number; readonly address: string };
+let stage: NodeStage;
 let wire: Programs;
 let tc: Programs;
 
 test.before(async () => {
-  lab = await createLab({ shape: 'ptp', nodes: 2, podsPerNode: 1, tag: 'masqall' });
-  node = lab.node('n1');
-  [uplink] = JSON.parse(await lab.exec(node, ['ip', '-j', 'link', 'show', 'eth0']));
+  stage = await openNode('masqall');
 });
-test.after.always(() => lab?.close());
+test.after.always(() => stage?.lab.close());
 test.beforeEach(async () => {
   wire = await loadPrograms('wire', sizes, 0n, undefined, 1, MARK);
   tc = await loadPrograms('tc', sizes, 0n, undefined, 1, MARK);
-  const [ipv4, ipv6] = casts.map((cast) => cast.node) as [string, string];
-  wire.addWire(uplink.ifindex, ipv4, ipv6);
+  const [ipv4, ipv6] = nodeCasts.map((cast) => cast.node) as [string, string];
+  wire.addWire(stage.uplink.ifindex, ipv4, ipv6);
   tc.setSwitches({ nodeIpv4: addressToHex(ipv4), nodeIpv6: addressToHex(ipv6), podsAtTc: 1 });
 });
 test.afterEach.always(() => {
@@ -83,19 +43,16 @@ interface Sent {
 
 function pass(t: ExecutionContext, program: string, protocol: number, way: Way, flags = 'S', mark = 0): Sent {
   const isWire = program.endsWith('wire');
-  const frame = packet(protocol, way, { flags, ...(isWire && { ethernet: { destination: uplink.address } }) });
-  setNetns(`/run/netns/${node.netns}`);
-  try {
-    const { retval, data, context } = (isWire ? wire : tc).run(program, frame, isWire ? uplink.ifindex : 1, mark);
-    const out = parse(Buffer.from(data));
-    t.deepEqual(faults(out), [], `${program} damaged the packet`);
-    return { retval, out, mark: Buffer.from(context).readUInt32LE(8) };
-  } finally {
-    setNetns('/proc/self/ns/net');
-  }
+  const frame = packet(protocol, way, { flags, ...(isWire && { ethernet: { destination: stage.uplink.address } }) });
+  const programs = isWire ? wire : tc;
+  const ifindex = isWire ? stage.uplink.ifindex : 1;
+  const { retval, data, context } = stage.inside(() => programs.run(program, frame, ifindex, mark));
+  const out = parse(Buffer.from(data));
+  t.deepEqual(faults(out), [], `${program} damaged the packet`);
+  return { retval, out, mark: Buffer.from(context).readUInt32LE(8) };
 }
 
-for (const cast of casts) {
+for (const cast of nodeCasts) {
   const { family } = cast;
   const facts = { address: cast.vip, port: 80, servicePort: 7 };
   const toVip = (source: string, sport = 4001): Way => ({ source, sport, destination: cast.vip, dport: 80 });
@@ -182,7 +139,7 @@ for (const cast of casts) {
 }
 
 test('what lives goes on when nobody asks for it any more', async (t) => {
-  const [cast] = casts as [Cast];
+  const [cast] = nodeCasts;
   const way = { source: cast.pod, sport: 4001, destination: cast.there[0], dport: cast.there[1] };
   const there = wayOf(pass(t, 'to_wire', TCP, way, 'S', MARK).out);
   pass(t, 'from_wire', TCP, back(there), 'AS');

@@ -3,72 +3,28 @@
  * run in the namespace of a node with real routes; the node's own processes are in nodeport.test.ts.
  */
 import anyTest, { type ExecutionContext } from 'ava';
-import { setNetns } from 'libbpf-ts';
 import { frontendFlag } from '../src/layout.gen.ts';
-import { createLab, type Lab, type Node } from '../test/netns/lab.ts';
-import { type BackendText, type FrontendFacts, loadPrograms, type Programs, TCP, UDP, verdict } from './fixture.ts';
+import { type FrontendFacts, loadPrograms, type Programs, TCP, verdict } from './fixture.ts';
+import { type NodeCast, type NodeStage, nodeCasts, openNode, protocols } from './node-stage.ts';
 import { back, packet, send, type Way, wayOf } from './way.ts';
 
 const test = anyTest.serial;
 const sizes = { flows: 2048, half_open: 2048, backends: 256 };
 const NODE_PORT = 30080;
-const protocols = [
-  ['TCP', TCP],
-  ['UDP', UDP],
-] as const;
 
-interface Cast {
-  readonly family: 'IPv4' | 'IPv6';
-  readonly client: string;
-  readonly pod: string;
-  readonly vip: string;
-  readonly external: string;
-  readonly node: string;
-  /** In a pod of this node, and of the other one. */
-  readonly here: BackendText;
-  readonly there: BackendText;
-}
-
-const casts: readonly Cast[] = [
-  {
-    family: 'IPv4',
-    client: '192.0.2.10',
-    pod: '10.1.1.12',
-    vip: '10.96.0.1',
-    external: '198.51.100.1',
-    node: '192.168.50.1',
-    here: ['10.1.1.11', 8080],
-    there: ['10.1.2.11', 8081],
-  },
-  {
-    family: 'IPv6',
-    client: '2001:db8::10',
-    pod: 'fd00:1:1::12',
-    vip: 'fd00:10:96::1',
-    external: '2001:db8:ffff::1',
-    node: 'fd00:50::1',
-    here: ['fd00:1:1::11', 8080],
-    there: ['fd00:1:2::11', 8081],
-  },
-];
-
-let lab: Lab;
-let node: Node;
-let uplink: { readonly ifindex: number; readonly address: string };
+let stage: NodeStage;
 let wire: Programs;
 let tc: Programs;
 
 test.before(async () => {
-  lab = await createLab({ shape: 'ptp', nodes: 2, podsPerNode: 1, tag: 'policy' });
-  node = lab.node('n1');
-  [uplink] = JSON.parse(await lab.exec(node, ['ip', '-j', 'link', 'show', 'eth0']));
+  stage = await openNode('policy');
 });
-test.after.always(() => lab?.close());
+test.after.always(() => stage?.lab.close());
 test.beforeEach(async () => {
   wire = await loadPrograms('wire', sizes);
   tc = await loadPrograms('tc', sizes);
-  wire.addWire(uplink.ifindex);
-  for (const cast of casts) for (const programs of [wire, tc]) programs.addNodeAddress(cast.node);
+  wire.addWire(stage.uplink.ifindex);
+  for (const cast of nodeCasts) for (const programs of [wire, tc]) programs.addNodeAddress(cast.node);
 });
 test.afterEach.always(() => {
   wire?.[Symbol.dispose]();
@@ -78,13 +34,8 @@ test.afterEach.always(() => {
 type Sent = ReturnType<typeof send>;
 
 function pass(t: ExecutionContext, program: 'from_wire' | 'to_wire', protocol: number, way: Way, flags = 'S'): Sent {
-  const frame = packet(protocol, way, { ethernet: { destination: uplink.address }, flags });
-  setNetns(`/run/netns/${node.netns}`);
-  try {
-    return send(t, wire, program, frame, uplink.ifindex);
-  } finally {
-    setNetns('/proc/self/ns/net');
-  }
+  const frame = packet(protocol, way, { ethernet: { destination: stage.uplink.address }, flags });
+  return stage.inside(() => send(t, wire, program, frame, stage.uplink.ifindex));
 }
 
 const policies = {
@@ -93,18 +44,18 @@ const policies = {
 } as const;
 
 /** At its external address and its nodePort alike. */
-function serve(programs: Programs, cast: Cast, more: Partial<FrontendFacts> = {}): void {
+function serve(programs: Programs, cast: NodeCast, more: Partial<FrontendFacts> = {}): void {
   const facts = { port: 80, protocol: TCP, servicePort: 7, any: [cast.there], flags: policies.outside, ...more };
   programs.serve({ address: cast.external, external: true, ...facts });
   programs.serveNodePort(cast.family === 'IPv4' ? 4 : 6, { ...facts, port: NODE_PORT });
 }
 
-const to = (cast: Cast, source: string, sport: number): readonly Way[] => [
+const to = (cast: NodeCast, source: string, sport: number): readonly Way[] => [
   { source, sport, destination: cast.external, dport: 80 },
   { source, sport, destination: cast.node, dport: NODE_PORT },
 ];
 
-for (const cast of casts) {
+for (const cast of nodeCasts) {
   const { family } = cast;
 
   for (const [name, protocol] of protocols) {
@@ -184,7 +135,7 @@ for (const cast of casts) {
 
   for (const [what, settle] of [
     ['whose address is a pod of this node', () => wire.addSourceClass(cast.client, 128, 'own_pod')],
-    ['that comes in by a wire of pods', () => wire.addWire(uplink.ifindex, '::', '::', true)],
+    ['that comes in by a wire of pods', () => wire.addWire(stage.uplink.ifindex, '::', '::', true)],
   ] as const) {
     test(`at the wire a client over ${family} ${what} has the whole set and keeps its source`, (t) => {
       settle();

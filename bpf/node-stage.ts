@@ -1,0 +1,71 @@
+/** A node with real routes for programs of the wire to run on, and who takes part there, in both families. */
+import { setNetns } from 'libbpf-ts';
+import { createLab, type Lab } from '../test/netns/lab.ts';
+import { type BackendText, TCP, UDP } from './fixture.ts';
+
+export const protocols: readonly (readonly [name: 'TCP' | 'UDP', number: number])[] = [
+  ['TCP', TCP],
+  ['UDP', UDP],
+];
+
+export interface NodeCast {
+  readonly family: 'IPv4' | 'IPv6';
+  /** Outside. */
+  readonly client: string;
+  readonly pod: string;
+  readonly vip: string;
+  readonly external: string;
+  readonly node: string;
+  /** In a pod of this node, and of the other one. */
+  readonly here: BackendText;
+  readonly there: BackendText;
+}
+
+export const nodeCasts: readonly [NodeCast, NodeCast] = [
+  {
+    family: 'IPv4',
+    client: '192.0.2.10',
+    pod: '10.1.1.12',
+    vip: '10.96.0.1',
+    external: '198.51.100.1',
+    node: '192.168.50.1',
+    here: ['10.1.1.11', 8080],
+    there: ['10.1.2.11', 8081],
+  },
+  {
+    family: 'IPv6',
+    client: '2001:db8::10',
+    pod: 'fd00:1:1::12',
+    vip: 'fd00:10:96::1',
+    external: '2001:db8:ffff::1',
+    node: 'fd00:50::1',
+    here: ['fd00:1:1::11', 8080],
+    there: ['fd00:1:2::11', 8081],
+  },
+];
+
+export interface NodeStage {
+  readonly lab: Lab;
+  readonly uplink: { readonly ifindex: number; readonly address: string };
+  /** Runs it with this thread in the node's network namespace. */
+  inside<T>(work: () => T): T;
+}
+
+/** The first of two nodes; `tag`: of the test file's own. The lab is the caller's to close. */
+export async function openNode(tag: string): Promise<NodeStage> {
+  const lab = await createLab({ shape: 'ptp', nodes: 2, podsPerNode: 1, tag });
+  const node = lab.node('n1');
+  const [uplink] = JSON.parse(await lab.exec(node, ['ip', '-j', 'link', 'show', 'eth0'])) as [NodeStage['uplink']];
+  return {
+    lab,
+    uplink,
+    inside(work) {
+      setNetns(`/run/netns/${node.netns}`);
+      try {
+        return work();
+      } finally {
+        setNetns('/proc/self/ns/net');
+      }
+    },
+  };
+}
