@@ -25,12 +25,18 @@ __noinline int frontend_of(const struct flow_key *tuple, struct frontend *fronte
 	to_any_address(&any);
 	if (same_address(&any, &key.address)) /* NodePorts stand there, but nobody can send to it */
 		return NONE;
+	/* most connections that begin are to a Service */
+	if (tuple->protocol == IPPROTO_TCP) {
+		result = frontend_find(&key, frontend);
+		if (result != NONE)
+			return result;
+	}
 	/* no address of a Service has frontends without a row of its own: most packets are told apart by it */
 	owner = address_find(&key.address, frontend);
 	if (owner == UNSTABLE)
 		return UNSTABLE;
 	of_service = owner == FOUND && frontend->flags & FRONTEND_ADDRESS;
-	if (owner == FOUND) {
+	if (owner == FOUND && tuple->protocol != IPPROTO_TCP) {
 		result = frontend_find(&key, frontend);
 		if (result != NONE)
 			return result;

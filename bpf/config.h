@@ -22,11 +22,13 @@ const enum flow_state *anchor_flow_state __attribute__((unused));
 const enum reason *anchor_reason __attribute__((unused));
 const enum event_kind *anchor_event_kind __attribute__((unused));
 
-/* Seconds of CLOCK_MONOTONIC. The coarse clock is 10 times cheaper than the exact one, and a tick is close
- * enough. */
+/*
+ * Seconds of CLOCK_MONOTONIC. The coarse clock is 10 times cheaper than the exact one, and a tick is close enough: so is
+ * a product, 17 ms late and 16 ms more each year, which is cheaper than to divide by 10^9. Good for 17 years of uptime.
+ */
 PURE __u32 now_seconds(void)
 {
-	return bpf_ktime_get_coarse_ns() / 1000000000;
+	return (bpf_ktime_get_coarse_ns() >> 24) * 576460752 >> 35;
 }
 
 /* From a stamp until `now`. One that another CPU wrote after the clock was read here is no time ago. */

@@ -68,29 +68,51 @@ PURE __u32 flow_hint_slot(const struct flow_key *key)
 	return mix >> 16;
 }
 
-/* Rows with this key may exist from now on, for as long as a flow of this protocol may be idle. */
-PURE void flow_hint_set(const struct flow_key *key)
+PURE struct flow_hint *flow_hint(const struct flow_key *key)
 {
 	__u32 slot = flow_hint_slot(key);
-	struct flow_hint *hint = bpf_map_lookup_elem(&flow_hints, &slot);
-	__u32 until =
-	    now_seconds() + 1 + (key->protocol == IPPROTO_TCP ? config.tcp_established_seconds : config.udp_seconds);
 
-	if (hint && (__s32)(until - hint->until) > 0)
-		hint->until = until;
+	return bpf_map_lookup_elem(&flow_hints, &slot);
+}
+
+PURE void extend(__u32 *until, __u32 later)
+{
+	if ((__s32)(later - *until) > 0)
+		*until = later;
+}
+
+/* Rows with this key may exist from now on, for as long as a flow of this protocol may be idle; `tentative`: in half_open. */
+PURE void flow_hint_set(const struct flow_key *key, bool tentative)
+{
+	struct flow_hint *hint = flow_hint(key);
+	bool tcp = key->protocol == IPPROTO_TCP;
+	__u32 soon = now_seconds() + 1;
+
+	if (!hint)
+		return;
+	extend(&hint->until, soon + (tcp ? config.tcp_established_seconds : config.udp_seconds));
+	if (tentative)
+		extend(&hint->half_open_until, soon + (tcp ? config.half_open_seconds : config.udp_seconds));
 }
 
 /* Before the rows are there. */
-PURE void flow_hint_both(const struct flow_key *forward, const struct flow_key *reply)
+PURE void flow_hint_both(const struct flow_key *forward, const struct flow_key *reply, bool tentative)
 {
-	flow_hint_set(reply);
-	flow_hint_set(forward);
+	flow_hint_set(reply, tentative);
+	flow_hint_set(forward, tentative);
+}
+
+/* May a row of `half_open` have this key and be alive? */
+PURE bool half_open_is_hinted(const struct flow_key *key)
+{
+	const struct flow_hint *hint = flow_hint(key);
+
+	return !hint || (__s32)(hint->half_open_until - now_seconds()) > 0;
 }
 
 PURE bool flow_is_hinted(const struct flow_key *key, __u32 *now)
 {
-	__u32 slot = flow_hint_slot(key);
-	const struct flow_hint *hint = bpf_map_lookup_elem(&flow_hints, &slot);
+	const struct flow_hint *hint = flow_hint(key);
 
 	if (hint && !hint->until)
 		return false;

@@ -42,7 +42,7 @@ PURE bool flow_reserve(const struct flow_key *key, const struct flow *flow, stru
 	if (reply_key_is_taken(reply, key))
 		return false;
 	twin_row(key, flow, reply, &row);
-	flow_hint_both(key, reply);
+	flow_hint_both(key, reply, true);
 	return !bpf_map_update_elem(&half_open, reply, &row, BPF_NOEXIST);
 }
 

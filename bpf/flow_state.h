@@ -117,7 +117,7 @@ __noinline int flow_touch(const struct packet *packet, const struct flow *flow, 
 	key = packet->tuple;
 	twin_key(&key, flow, &other);
 	if (flow->seen != now)
-		flow_hint_both(&key, &other);
+		flow_hint_both(&key, &other, tentative);
 	twin = live_row(&other, tentative);
 	if (!twin) { /* evicted alone: the way back would be lost */
 		struct flow lost;

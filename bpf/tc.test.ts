@@ -104,6 +104,20 @@ async function ageAffinity(programs: Programs, seconds: number): Promise<void> {
   }
 }
 
+/** As if the time of all rows in half_open were over. */
+async function ageHalfOpen(programs: Programs): Promise<void> {
+  await age(programs, 'half_open', 3600);
+  const hints = programs.map('flow_hints');
+  for await (const { count, keys, values } of hints.entries()) {
+    for (let i = 0; i < count; i++) {
+      const row = Buffer.from(values.slice(i * 8, (i + 1) * 8));
+      if (!row.readUInt32LE(4)) continue;
+      row.writeUInt32LE(1, 4);
+      hints.update(keys.slice(i * 4, (i + 1) * 4), row);
+    }
+  }
+}
+
 for (const cast of casts) {
   const { family } = cast;
 
@@ -386,6 +400,28 @@ for (const cast of casts) {
     t.is((await programs.flows('flows')).length, 2, 'one whose time is over makes way too');
     t.deepEqual(wayOf(send(t, programs, 'to_pod', packet(TCP, back(again), { flags: 'A' })).out), back(way));
   });
+
+  for (const other of ['an established', 'a half open']) {
+    test(`a port used again over ${family} leaves the way back of ${other} flow of another Service alone`, async (t) => {
+      using programs = await loadPrograms('tc', sizes);
+      const vips = [cast.vip, cast.vip2].map((address, i) => ({ address, servicePort: 7 + i }));
+      const [first, second] = [toVip(cast, 4001), toVip(cast, 4001, cast.vip2)];
+      for (const [i, vip] of vips.entries())
+        programs.serve(facts(cast, { ...vip, any: cast.backends.slice(i, i + 1) }));
+      handshake(t, programs, first);
+      send(t, programs, 'from_pod', packet(TCP, first, { flags: 'R' }));
+      if (other === 'an established') handshake(t, programs, second);
+      else send(t, programs, 'from_pod', packet(TCP, second));
+      if (other === 'an established') await ageHalfOpen(programs);
+      programs.serve(facts(cast, { any: [cast.backends[1]] }));
+      const there = wayOf(send(t, programs, 'from_pod', packet(TCP, first)).out);
+      t.is(there.destination, cast.backends[1]?.[0]);
+      t.not(there.sport, 4001, "that one is the other connection's at this backend");
+      const replies = [there, { ...there, sport: 4001 }].map((way) => packet(TCP, back(way), { flags: 'AS' }));
+      const asked = replies.map((reply) => wayOf(send(t, programs, 'to_pod', reply).out));
+      t.deepEqual(asked, [back(first), back(second)]);
+    });
+  }
 
   test(`a connection over ${family} that got such rows and no answer ends as a half open one does`, async (t) => {
     using programs = await loadPrograms('tc', sizes);

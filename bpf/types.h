@@ -211,7 +211,8 @@ struct flow {
 
 /* Until when rows may exist whose addresses, hook and device share this number; 0: there were none. Never wrong to the other side. */
 struct flow_hint {
-	__u32 until; /* seconds since boot */
+	__u32 until;	       /* seconds since boot */
+	__u32 half_open_until; /* those in `half_open`: until when they may be alive */
 };
 
 /* The ports of a datagram or segment in pieces: only the first piece carries them. */

@@ -322,15 +322,24 @@ export const flow: Codec<Flow> = {
   },
 };
 
-export const flowHint: Codec<number> = {
-  size: 4,
+export interface FlowHint {
+  readonly until: number;
+  readonly halfOpenUntil: number;
+}
+
+export const flowHint: Codec<FlowHint> = {
+  size: 8,
   encode(value) {
-    putU32(0, value, 'flow_hint');
-    return written(4);
+    putU32(0, value.until, 'flow_hint.until');
+    putU32(4, value.halfOpenUntil, 'flow_hint.half_open_until');
+    return written(8);
   },
   decode(hex) {
-    read(hex, 4, 'flow_hint');
-    return getU32(0);
+    read(hex, 8, 'flow_hint');
+    return {
+      until: getU32(0),
+      halfOpenUntil: getU32(4),
+    };
   },
 };
 
@@ -1004,7 +1013,7 @@ export const maps: {
   readonly backends: MapLayout<number, Backend>;
   readonly counters: MapLayout<CounterKey, bigint>;
   readonly events: MapLayout<null, Event>;
-  readonly flow_hints: MapLayout<number, number>;
+  readonly flow_hints: MapLayout<number, FlowHint>;
   readonly flows: MapLayout<FlowKey, Flow>;
   readonly flows_before: MapLayout<FlowKey, Flow>;
   readonly fragments: MapLayout<FragmentKey, Fragment>;
@@ -1080,10 +1089,10 @@ export const maps: {
   flow_hints: {
     type: 'array',
     keySize: 4,
-    valueSize: 4,
+    valueSize: 8,
     maxEntries: 65536,
     flags: 0,
-    layout: '1dd39ee2',
+    layout: '6965ea8f',
     key: u32,
     value: flowHint,
   },
@@ -1300,4 +1309,4 @@ export const maps: {
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = '88615637';
+export const layoutHash = '566989c0';

@@ -199,7 +199,7 @@ EXCHANGE(udp_choices_before, struct socket_key, SOCKET_KEY, struct socket_peer, 
 EXCHANGE(socket_reverse_before, struct socket_key, SOCKET_KEY, struct socket_peer, SOCKET_PEER)
 
 #define COUNTER_KEY(X) X(service_port, 0x41424344) X(reason, REASON_DROP_UNTRANSLATED)
-#define FLOW_HINT(X) X(until, 0x81828384)
+#define FLOW_HINT(X) X(until, 0x81828384) X(half_open_until, 0x91929394)
 EXCHANGE(flow_hints, struct number, SLOT_5, struct flow_hint, FLOW_HINT)
 
 #define COUNTER(X) X(packets, 0x0182838485868788)

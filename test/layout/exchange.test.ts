@@ -21,6 +21,7 @@ import {
   type Event,
   eventKind,
   type Flow,
+  type FlowHint,
   type FlowKey,
   type Fragment,
   type FragmentKey,
@@ -143,7 +144,7 @@ const rows: { [Name in keyof typeof maps]: Row<(typeof maps)[Name]> } = {
   affinity_before: { key: affinityKey, value: affinity },
   udp_choices_before: { key: socketKey, value: socketPeer },
   socket_reverse_before: { key: socketKey, value: socketPeer },
-  flow_hints: { key: 5, value: bigId },
+  flow_hints: { key: 5, value: { until: bigId, halfOpenUntil: 0x91929394 } satisfies FlowHint },
   counters: {
     key: { servicePort: 0x41424344, reason: reason.drop_untranslated } satisfies CounterKey,
     value: 0x0182838485868788n,

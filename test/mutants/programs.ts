@@ -130,6 +130,7 @@ export const programs: readonly Mutant[] = [
   ]),
   ...faults('bpf/flow_replace.h', packets, [
     ['a port used again leaves the way back of the connection before', 'delete_row(flows, &before);', ''],
+    ['a port used again takes the way back of another', '&reply, &old, BPF_NOEXIST)', '&reply, &old, BPF_ANY)'],
   ]),
   ...faults('bpf/pool.h', packets, [
     [
@@ -161,8 +162,8 @@ export const programs: readonly Mutant[] = [
     ['a key that is too long reaches the kernel', 'if (size == want)', 'if (size >= want)'],
   ]),
   ...faults('bpf/flow.h', packets, [
-    ['no hint of the row for the way back', 'flow_hint_set(reply);', '(void)reply;'],
-    ['no hint of the row for the way there', 'flow_hint_set(forward);', '(void)forward;'],
+    ['no hint of the row for the way back', 'flow_hint_set(reply, tentative);', '(void)reply;'],
+    ['no hint of the row for the way there', 'flow_hint_set(forward, tentative);', '(void)forward;'],
     [
       'what got no answer in the rows of an older flow stays as long as an established one',
       'else if (tentative || !(flow->state & FLOW_REPLIED))',
@@ -175,6 +176,7 @@ export const programs: readonly Mutant[] = [
       'if (reply_key_is_taken(reply, key))\n\t\treturn false;',
       'flow_delete(reply);',
     ],
+    ['no hint that half_open has rows', 'flow_hint_both(key, reply, true);', 'flow_hint_both(key, reply, false);'],
   ]),
   ...faults('bpf/flow_state.h', packets, [
     [
