@@ -3,14 +3,14 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
-ARCH := $(shell uname -m)
+MACHINE := $(shell uname -m)
 BIN := $(CURDIR)/node_modules/.bin
 NODE := $(BIN)/node
 export PATH := $(BIN):$(PATH)
 
 CLANG ?= clang
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -ffile-prefix-map=$(CURDIR)=. \
-	-I/usr/include/$(ARCH)-linux-gnu -I bpf
+	-I/usr/include/$(MACHINE)-linux-gnu -I bpf
 BPF_OBJECTS := $(patsubst bpf/%.bpf.c,build/bpf/%.bpf.o,$(wildcard bpf/*.bpf.c))
 BPF_HEADERS := $(wildcard bpf/*.h)
 
@@ -24,6 +24,10 @@ demo: build ## Two nodes, real pods and servers, plain YAML: watch Services answ
 
 .PHONY: build
 build: bin/bpfsvc build/js/main.js $(BPF_OBJECTS) native ## Compile the programs, the addon and the agent; leaves bin/bpfsvc
+
+.PHONY: image
+image: $(BPF_OBJECTS) build/.image-needs ## The container image, without Docker: build/image/bpfsvc-ARCH.tar (ARCH=amd64 or arm64; IMAGE=name:tag)
+	@$(NODE) deploy/image/run.ts $(or $(ARCH),native) $(IMAGE)
 
 ##@ Check it
 
@@ -85,6 +89,10 @@ gen: $(BPF_OBJECTS) ## Regenerate src/layout.gen.ts from the BTF of the compiled
 	@$(NODE) bpf/layout.ts $(BPF_OBJECTS) > build/layout.gen.ts
 	@mv build/layout.gen.ts src/layout.gen.ts
 
+.PHONY: manifests
+manifests: setup ## Render deploy/base from the chart (needs go)
+	@helm=$$(test/deploy/helm/build.sh) && HELM="$$helm" $(NODE) deploy/render.ts
+
 .PHONY: format
 format: setup ## Format everything in place
 	@biome check --write .
@@ -104,7 +112,11 @@ NEEDS := $(CLANG):clang llvm-strip:llvm clang-format:clang-format cc:gcc npm:npm
 	openssl:openssl nft:nftables iptables:iptables tcpdump:tcpdump ethtool:ethtool ping:iputils-ping /usr/include/bpf/libbpf.h:libbpf-dev \
 	/usr/include/linux/bpf.h:linux-libc-dev
 
-EMULATOR_NEEDS := qemu-system-$(ARCH):qemu-system-x86 cpio:cpio /usr/sbin/depmod:kmod \
+EMULATOR_NEEDS := qemu-system-$(MACHINE):qemu-system-x86 cpio:cpio /usr/sbin/depmod:kmod \
+	/usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
+
+IMAGE_NEEDS := $(CLANG):clang llvm-strip:llvm ld.lld:lld dpkg-deb:dpkg runc:runc qemu-aarch64-static:qemu-user-static \
+	/usr/share/containers/seccomp.json:golang-github-containers-common \
 	/usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 
 define install
@@ -122,6 +134,10 @@ build/.packages: Makefile
 
 build/.emulator: Makefile | build/.packages
 	$(call install,$(EMULATOR_NEEDS))
+	@touch $@
+
+build/.image-needs: Makefile | build/.packages
+	$(call install,$(IMAGE_NEEDS))
 	@touch $@
 
 node_modules/.package-lock.json: package-lock.json package.json native/package.json | build/.packages

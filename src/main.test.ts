@@ -174,7 +174,7 @@ test('bpfsvc without permission says so in one sentence', async (t) => {
   for (const args of [['run', '--manifests', manifests], ['dump'], ['unload'], ['check']]) {
     const { code, stderr } = await asNobody(args);
     t.is(code, 1, args.join(' '));
-    t.regex(stderr, /^bpfsvc: bpfsvc may not use BPF here: run it as root[^\n]+\n$/);
+    t.regex(stderr, /^bpfsvc: bpfsvc may not use BPF here[^\n]+: run it as root[^\n]+\n$/);
   }
 });
 

@@ -1,4 +1,8 @@
-import { createRequire } from 'node:module';
+// the parts that are used alone: the whole package draws in Node's cluster, worker threads and more, 8 MB of memory
+import Counter from '@prometheus-io/client/lib/counter.js';
+import Gauge from '@prometheus-io/client/lib/gauge.js';
+import Histogram from '@prometheus-io/client/lib/histogram.js';
+import Registry from '@prometheus-io/client/lib/registry.js';
 import { readCounters } from './kernel/counters.ts';
 import type { Datapath } from './kernel/datapath.ts';
 import type { Generation } from './kernel/generation.ts';
@@ -11,14 +15,6 @@ import type { Progress } from './progress.ts';
 import { protocolText } from './protocol.ts';
 import { makeProxyMetrics, type ProxyMetrics } from './proxy-metrics.ts';
 import type { Report } from './report.ts';
-
-/* The parts that are used alone: the whole package draws in Node's cluster, worker threads and more, 8 MB of memory. */
-const require = createRequire(import.meta.url);
-type Prometheus = typeof import('@prometheus-io/client');
-const Registry = require('@prometheus-io/client/lib/registry.js') as Prometheus['Registry'];
-const Counter = require('@prometheus-io/client/lib/counter.js') as Prometheus['Counter'];
-const Gauge = require('@prometheus-io/client/lib/gauge.js') as Prometheus['Gauge'];
-const Histogram = require('@prometheus-io/client/lib/histogram.js') as Prometheus['Histogram'];
 
 /** For so long the rows of large maps are not counted again. */
 const OCCUPANCY_MS = 10_000;

@@ -45,6 +45,7 @@ const suites: readonly Suite[] = [
       'test/api/*.test.ts',
       'test/kernels/*.test.ts',
       'bench/*.test.ts',
+      'deploy/**/*.test.ts',
     ],
   },
   { name: 'native', files: ['native/*.test.ts'] },

@@ -3,7 +3,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { ClusterError } from '../../src/kube/api/cluster.ts';
-import { readCluster } from '../../src/kube/api/cluster-place.ts';
+import { asksClusterIp, readCluster } from '../../src/kube/api/cluster-place.ts';
 import { initialEnd, startScriptedServer } from './scripted-server.ts';
 import { folder, has, paths, watching } from './watched.ts';
 
@@ -166,5 +166,28 @@ for (const [text, message] of useless) {
       instanceOf: ClusterError,
       message,
     });
+  });
+}
+
+const inPod = {
+  KUBERNETES_SERVICE_HOST: '10.96.0.1',
+  KUBERNETES_SERVICE_PORT: '443',
+  KUBERNETES_PORT: 'tcp://10.96.0.1:443',
+};
+
+for (const { what, place = {}, environment, isIt } of [
+  { what: 'what a kubelet puts there', environment: inPod, isIt: true },
+  {
+    what: 'the same in IPv6',
+    environment: { ...inPod, KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_PORT: 'tcp://[fd00::1]:443' },
+    isIt: true,
+  },
+  { what: "a person's own host", environment: { ...inPod, KUBERNETES_SERVICE_HOST: '192.0.2.1' }, isIt: false },
+  { what: '--master', place: { master: 'https://192.0.2.1:6443' }, environment: inPod, isIt: false },
+  { what: 'a kubeconfig', place: { kubeconfig: '/etc/kubeconfig' }, environment: inPod, isIt: false },
+  { what: 'no pod', environment: {}, isIt: false },
+]) {
+  test(`asksClusterIp() of ${what} is ${isIt}`, (t) => {
+    t.is(asksClusterIp({ kubeconfig: null, master: null, ...place }, environment), isIt);
   });
 }

@@ -36,7 +36,7 @@ test.after.always(async () => {
 
 /** What the agent is given, for a user with a certificate. */
 function rbac(user: string): object[] {
-  const text = readFileSync(new URL('../../deploy/rbac.yaml', import.meta.url), 'utf8');
+  const text = readFileSync(new URL('../../deploy/base/rbac.yaml', import.meta.url), 'utf8');
   const objects = parseAllDocuments(text).map((document) => document.toJS() as { kind: string });
   return objects.map((object) =>
     object.kind === 'ClusterRoleBinding'

@@ -5,7 +5,7 @@ import type { ObjectSource, Snapshot } from '../source.ts';
 import { makeApiStore } from './api-store.ts';
 import type { Patience } from './backoff.ts';
 import { ClusterError } from './cluster.ts';
-import { type ClusterPlace, readCluster } from './cluster-place.ts';
+import { asksClusterIp, type ClusterPlace, readCluster } from './cluster-place.ts';
 import { forgetCredentials } from './exec-credential.ts';
 import { type Resource, reflect } from './reflector.ts';
 import { ApiError, type Connection, connect, type Timeouts } from './request.ts';
@@ -75,7 +75,8 @@ export async function watchApi(options: ApiOptions, onChange: (snapshot: Snapsho
         if (error instanceof ApiError && error.code === 401) forgetCredentials();
         const isAbsent = error instanceof ApiError && error.code === 404 && resource.isOptional === true;
         const isGood = error === null || isAbsent;
-        const problem = isGood ? undefined : { object: name, reason: reasonOf(error, resource) };
+        const cure = unsettled.size > 0 && asksClusterIp(place) ? clusterIpCure : '';
+        const problem = isGood ? undefined : { object: name, reason: reasonOf(error, resource, cure) };
         if (faults.get(kind)?.reason === problem?.reason) return;
         if (problem === undefined) faults.delete(kind);
         else faults.set(kind, problem);
@@ -103,12 +104,16 @@ function resourcesOf({ node, serviceProxyName }: ApiOptions): Resource[] {
   ];
 }
 
+/** For the first agent of a node there is nobody who serves Services yet. */
+const clusterIpCure =
+  '; that address is its ClusterIP, which nobody serves before bpfsvc does: give its real one, as --master, KUBERNETES_SERVICE_HOST or apiServer.host of the chart';
+
 /** The same words for all kinds where the whole server is away, so that people read them once. */
-function reasonOf(error: Error, { path }: Resource): string {
+function reasonOf(error: Error, { path }: Resource, cure: string): string {
   const what = path.slice(path.lastIndexOf('/') + 1);
   const stays = 'what is known stays in use';
   if (error instanceof ClusterError) return `${error.message}: ${stays}`;
-  if (!(error instanceof ApiError)) return `it cannot be reached, ${messageOf(error)}: ${stays}`;
+  if (!(error instanceof ApiError)) return `it cannot be reached, ${messageOf(error)}: ${stays}${cure}`;
   return `it does not tell about ${what}: ${error.code || 'an error'}: ${error.message}: ${stays}`;
 }
 

@@ -17,6 +17,19 @@ export function isInCluster(environment: NodeJS.ProcessEnv = process.env): boole
 }
 
 /**
+ * Whether the address that would be asked is the ClusterIP of the API server itself: a kubelet puts that into the environment, and a
+ * person who knows better changes only KUBERNETES_SERVICE_HOST.
+ */
+export function asksClusterIp(
+  { kubeconfig, master }: ClusterPlace,
+  environment: NodeJS.ProcessEnv = process.env,
+): boolean {
+  if (kubeconfig !== null || master !== null || !isInCluster(environment)) return false;
+  const given = URL.parse((environment.KUBERNETES_PORT ?? '').replace(/^tcp:/, 'http:'));
+  return given?.hostname.replace(/^\[|\]$/g, '') === environment.KUBERNETES_SERVICE_HOST;
+}
+
+/**
  * Everything read anew, so that it may be asked before each connection: tokens, certificates and the file itself change while an
  * agent runs. Throws a ClusterError if something is missing or makes no sense.
  */
