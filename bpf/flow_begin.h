@@ -6,24 +6,26 @@
 
 #define PORT_ATTEMPTS 8
 
-/* Is the key of a new flow's way back taken by another flow that lives? What is dead or our own from before, goes. */
-PURE bool reply_key_is_taken(const struct flow_key *reply, const struct flow_key *forward)
+/*
+ * Is the key of a new flow's way back taken by another flow that lives? What is dead or our own from before, goes. `old`: room
+ * for that row, the caller's: the stack is short, and not every clang lets two rows that follow each other share a place.
+ */
+PURE bool reply_key_is_taken(const struct flow_key *reply, const struct flow_key *forward, struct flow *old)
 {
-	struct flow old = {};
 	__u32 age = 0;
-	int result = flow_find(reply, &old, IN_FLOWS | IN_HALF_OPEN, &age);
+	int result = flow_find(reply, old, IN_FLOWS | IN_HALF_OPEN, &age);
 
 	if (result == NONE)
 		return false;
 	if (result == UNSTABLE)
 		return true;
 	/* the old row's result turned around is the key of its forward row */
-	if (result != EXPIRED && result != LAPSED && !is_closing(old.state) &&
-	    (!same_address(&old.destination, &forward->source) || !same_address(&old.source, &forward->destination) ||
-	     old.destination_port != forward->source_port || old.source_port != forward->destination_port))
+	if (result != EXPIRED && result != LAPSED && !is_closing(old->state) &&
+	    (!same_address(&old->destination, &forward->source) || !same_address(&old->source, &forward->destination) ||
+	     old->destination_port != forward->source_port || old->source_port != forward->destination_port))
 		return true;
-	tell_end(reply, &old, result);
-	use(flow_forget(reply, &old));
+	tell_end(reply, old, result);
+	use(flow_forget(reply, old));
 	return false;
 }
 
@@ -36,10 +38,10 @@ PURE __be16 other_source_port(void)
 /* Takes the key of a new flow's way back, if it is free. */
 PURE bool flow_reserve(const struct flow_key *key, const struct flow *flow, struct flow_key *reply)
 {
-	struct flow row;
+	struct flow row = {};
 
 	twin_key(key, flow, reply);
-	if (reply_key_is_taken(reply, key))
+	if (reply_key_is_taken(reply, key, &row))
 		return false;
 	twin_row(key, flow, reply, &row);
 	flow_hint_both(key, reply, true);

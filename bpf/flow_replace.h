@@ -19,10 +19,8 @@ static __noinline int flow_replace(const struct flow_key *key, struct flow *flow
 	if (!row)
 		return false;
 	old = *row;
-	if (flow_check(key, &old) != old.check) {
-		flow_delete(key);
-		return false;
-	}
+	if (flow_check(key, &old) != old.check)
+		goto clear;
 	if (!flow)
 		goto forget;
 	twin_key(key, &old, &before);
@@ -39,13 +37,11 @@ static __noinline int flow_replace(const struct flow_key *key, struct flow *flow
 		if (old.state & FLOW_PROMOTED)
 			delete_row(half_open, &before);
 		/* in `flows` the insertion will tell, and mostly nothing lives in half_open: two cold look-ups less */
-		if (half_open_is_hinted(&reply) && reply_key_is_taken(&reply, key))
-			goto forget;
+		if (half_open_is_hinted(&reply) && reply_key_is_taken(&reply, key, &old))
+			goto clear;
 		twin_row(key, flow, &reply, &old);
-		if (bpf_map_update_elem(&flows, &reply, &old, BPF_NOEXIST)) {
-			flow_delete(key);
-			return false;
-		}
+		if (bpf_map_update_elem(&flows, &reply, &old, BPF_NOEXIST))
+			goto clear;
 	}
 	/* not the row from above: what was in the way may have been a remnant of this very flow */
 	row = find_row(flows, key);
@@ -56,6 +52,9 @@ static __noinline int flow_replace(const struct flow_key *key, struct flow *flow
 	flow->check = flow_check(key, flow);
 	*row = *flow;
 	return true;
+clear:
+	flow_delete(key);
+	return false;
 forget:
 	use(flow_forget(key, &old));
 	return false;

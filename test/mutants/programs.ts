@@ -173,7 +173,7 @@ export const programs: readonly Mutant[] = [
   ...faults('bpf/flow_begin.h', packets, [
     [
       'a second flow over one backend takes the way back of the first',
-      'if (reply_key_is_taken(reply, key))\n\t\treturn false;',
+      'if (reply_key_is_taken(reply, key, &row))\n\t\treturn false;',
       'flow_delete(reply);',
     ],
     ['no hint that half_open has rows', 'flow_hint_both(key, reply, true);', 'flow_hint_both(key, reply, false);'],
