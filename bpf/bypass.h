@@ -32,11 +32,12 @@ PURE __u32 pod_at(struct __sk_buff *skb, struct bpf_fib_lookup *fib)
 }
 
 /*
- * Finds the way to a pod of this node, from one whose address the packet's source is. 0: there is none, or the packet does
- * not fit it. `length`: bytes of IP that must fit; 0: any.
+ * Finds the way to a pod of this node. 0: there is none, or the packet does not fit it. `length`: bytes of IP that must fit;
+ * 0: any. `known`: the packet is its flow's client's, whose row says at which device that is; of others the source must lead
+ * back to where they came from, else a pod could send in another's name, past who watches over that.
  */
 static __noinline int bypass_way(struct __sk_buff *skb, const struct packet *packet, const struct address *destination,
-				 __u32 length)
+				 __u32 length, bool known)
 {
 	struct bpf_fib_lookup fib = {};
 	struct address source;
@@ -54,7 +55,8 @@ static __noinline int bypass_way(struct __sk_buff *skb, const struct packet *pac
 	skb->cb[WAY_MACS] = *(__u16 *)&fib.dmac[0] | (__u32) * (__u16 *)&fib.dmac[2] << 16;
 	skb->cb[WAY_MACS + 1] = *(__u16 *)&fib.dmac[4] | (__u32) * (__u16 *)&fib.smac[0] << 16;
 	skb->cb[WAY_MACS + 2] = *(__u16 *)&fib.smac[2] | (__u32) * (__u16 *)&fib.smac[4] << 16;
-	/* and back: else a pod could send in another's name, past who watches over that */
+	if (known)
+		return device;
 	source = packet->tuple.source;
 	__builtin_memset(&fib, 0, sizeof(fib));
 	fib_question(packet, &source, &fib);
@@ -70,7 +72,7 @@ static __noinline int bypass_way(struct __sk_buff *skb, const struct packet *pac
 PURE bool may_bypass(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
 {
 	return !packet->piece && !(flow->flags & FLOW_HAIRPIN) &&
-	       bypass_way(skb, packet, &flow->destination, segment_length(skb, packet));
+	       bypass_way(skb, packet, &flow->destination, segment_length(skb, packet), false);
 }
 
 /*

@@ -74,7 +74,7 @@ PURE int begin(struct __sk_buff *skb, const struct packet *packet, struct flow *
 PURE int send(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
 {
 	if (config.bypass && flow->flags & FLOW_BYPASS && !packet->piece &&
-	    bypass_way(skb, packet, &flow->destination, segment_length(skb, packet))) {
+	    bypass_way(skb, packet, &flow->destination, segment_length(skb, packet), true)) {
 		int verdict = leave_to_pod(skb, packet, flow);
 
 		if (verdict != GOES_ON)
@@ -90,7 +90,7 @@ PURE int send_reply(struct __sk_buff *skb, struct packet *packet, struct flow *f
 	__u32 age = 0;
 
 	if (packet->piece || is_start(packet) ||
-	    !bypass_way(skb, packet, &packet->tuple.destination, segment_length(skb, packet)))
+	    !bypass_way(skb, packet, &packet->tuple.destination, segment_length(skb, packet), false))
 		return GOES_ON;
 	enter_other_hook(skb, packet);
 	found = flow_find(&packet->tuple, flow, IN_FLOWS | IN_HALF_OPEN, &age);
