@@ -9,6 +9,7 @@ import { podHooks, programNames, socketHooks, wireHooks, xdpHooks } from './hook
 import { generationHash, layoutText, type Objects } from './objects.ts';
 import { generationPath, makeDirectory, type PinDir, removeGeneration, statePin, writeText } from './pins.ts';
 import { inheritedNames, type Sizes, type StateName, stateNames } from './sizes.ts';
+import { hintEverywhere } from './state.ts';
 
 /** What a generation is made of. */
 export interface Recipe {
@@ -46,6 +47,8 @@ export async function loadGeneration(dir: PinDir, recipe: Recipe, before?: Gener
       if (map && map.info.id !== reused[name]?.info.id) options[beforeName(name)] = { reuse: map };
     }
     const { maps } = keep(await loadObject(objects.tc, { name: 'maps', maps: options, programs: [] }));
+    if (reused.flow_hints === undefined && (reused.flows !== undefined || before !== undefined))
+      hintEverywhere(pick(stateNames, maps).flow_hints, config);
     /* The verifier takes its time over each: in threads of its own. */
     const programs = await loadPrograms(objects, config, pick(sharedNames, maps));
     programs.forEach(keep);

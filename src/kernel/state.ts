@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { BpfError, BpfMap, possibleCpus, synchronizeRcu } from 'libbpf-ts';
-import { maps } from '../layout.gen.ts';
+import { config, maps } from '../layout.gen.ts';
+import { bootSeconds } from './clock.ts';
 import type { Generation } from './generation.ts';
 import { listStatePins, type PinDir, removePin, type StatePin } from './pins.ts';
 import { inheritedNames, type StateName, stateNames } from './sizes.ts';
@@ -65,6 +66,19 @@ function insert(map: BpfMap, key: Uint8Array, value: Uint8Array): 'inserted' | '
     if (error instanceof BpfError && error.code === 'E2BIG') return 'full';
     throw error;
   }
+}
+
+/**
+ * Hints at flows everywhere, as in a map of hints that is new beside flows that are not: programs would take those for none.
+ * `settings`: what the programs are loaded with, as hex. Each packet pays with a look-up until the longest lifetime is over.
+ */
+export function hintEverywhere(hints: BpfMap, settings: string): void {
+  const { tcpEstablishedSeconds, udpSeconds } = config.decode(settings);
+  const until = (bootSeconds() + 1 + Math.max(tcpEstablishedSeconds, udpSeconds)) >>> 0;
+  const { key, value } = maps.flow_hints;
+  const slots = Array.from({ length: hints.info.maxEntries }, (_, slot) => key.encode(slot));
+  const row = value.encode({ until, halfOpenUntil: until });
+  hints.updateBatch(Buffer.from(slots.join(''), 'hex'), Buffer.from(row.repeat(slots.length), 'hex'));
 }
 
 /** Before anybody counts there: what is counted between this and the swap is lost. Nothing happens if it is one map. */

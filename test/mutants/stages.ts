@@ -253,6 +253,13 @@ export const stages: readonly Mutant[] = [
       'const old',
     ],
   ]),
+  ...faults('src/kernel/load.ts', datapath, [
+    [
+      'a new map of hints hides the flows there are',
+      'if (reused.flow_hints === undefined &&',
+      'if (reused.flow_hints &&',
+    ],
+  ]),
   ...faults('src/kernel/generation.ts', datapath, [
     [
       'a generation takes the maps of the one before for its own',

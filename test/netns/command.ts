@@ -40,13 +40,15 @@ export async function attempt(
   command: readonly string[],
   options: CommandOptions & { readonly input?: string } = {},
 ): Promise<CommandResult> {
-  const child = start(place, command, options);
+  // Node's own pipes are sockets, which nft 1.0.9 does not take for its input.
+  const fed = options.input === undefined ? command : ['sh', '-c', 'cat | "$0" "$@"', ...command];
+  const child = start(place, fed, options);
   const ended = new Promise<number>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => resolve(code ?? 128 + signalNumber(signal)));
   });
   child.stdin?.on('error', () => {}); // It may end without reading what it was given.
-  child.stdin?.end(options.input ?? '');
+  child.stdin?.end(options.input);
   const [code, stdout, stderr] = await Promise.all([ended, text(child.stdout as never), text(child.stderr as never)]);
   return { code, stdout, stderr };
 }
