@@ -139,7 +139,7 @@ test('readEndpoints() node, zones and hints are those of the endpoint', (t) => {
 test('readEndpoints() has an entry, if an empty one, for every port of every Service that is served', (t) => {
   const { endpoints: all } = parseYaml(service + serviceYaml('clusterIP: None', 'name: headless'));
   t.deepEqual(
-    [...all].map(([name, ports]) => [name, [...ports]]),
+    [...all].map(([name, ports]) => [name, [...ports.keys()].map((key) => [key, ports.get(key)])]),
     [
       [
         'default/web',

@@ -26,8 +26,8 @@ export interface InputIndex {
   readonly selectors: SelectorIndex;
   /** Services whose endpoints depend on the zones of nodes. */
   readonly near: Set<string>;
-  /** By `objectKey`. */
-  readonly slices: Map<string, Map<string, SliceObject>>;
+  /** In no order. */
+  readonly slices: Map<string, readonly SliceObject[]>;
   readonly endpoints: Map<string, EndpointsObject>;
   readonly pods: PodIndex;
   readonly nodes: Map<string, NodeObject>;
@@ -126,9 +126,8 @@ function changeSlice(
     put(index.problems, key, [{ object: key, reason }], comes);
   }
   if (name === null) return;
-  const same = index.slices.get(name) ?? new Map<string, SliceObject>();
-  put(same, key, object, comes);
-  put(index.slices, name, same, same.size > 0);
+  const others = (index.slices.get(name) ?? []).filter((slice) => objectKey(slice) !== key);
+  put(index.slices, name, comes ? [...others, object] : others, comes || others.length > 0);
   affected.add(name);
 }
 
@@ -163,7 +162,7 @@ function ownerOf({ metadata }: SliceObject, proxyName: string | null): string | 
 
 function noteOrphans(index: InputIndex, name: string): void {
   const endpoints = index.endpoints.get(name);
-  const lost = [...(index.slices.get(name)?.values() ?? []), ...(endpoints === undefined ? [] : [endpoints])];
+  const lost = [...(index.slices.get(name) ?? []), ...(endpoints === undefined ? [] : [endpoints])];
   const reason = `its Service ${name} does not exist`;
   const problems = lost.map((object) => ({ object: objectKey(object), reason }));
   put(index.problems, name, problems, !index.services.has(name) && problems.length > 0);
@@ -174,7 +173,7 @@ function noteOrphans(index: InputIndex, name: string): void {
  * that are not among the objects: they count until pods or slices say otherwise. `name` is the Service's 'namespace/name'.
  */
 export function inputsOf(name: string, service: ServiceObject, index: InputIndex): ServiceInputs {
-  const slices = [...(index.slices.get(name)?.values() ?? [])].sort(byName);
+  const slices = [...(index.slices.get(name) ?? [])].sort(byName);
   const pods = index.pods.find(service.metadata.namespace, service.spec.selector);
   const hasSelector = Object.keys(service.spec.selector).length > 0;
   const endpoints = hasSelector && slices.length + pods.length > 0 ? undefined : index.endpoints.get(name);

@@ -26,7 +26,7 @@ const world = [
 
 /** What can be seen of it, in order. */
 function visible({ services, endpoints, unserved, nodes, serviceCidrs, problems }: Parsed): unknown {
-  const behind = [...endpoints].map(([name, ports]) => [name, [...ports]]);
+  const behind = [...endpoints].map(([name, ports]) => [name, [...ports.keys()].map((key) => [key, ports.get(key)])]);
   return [[...services], behind, [...unserved], nodes, serviceCidrs, problems];
 }
 

@@ -1,12 +1,10 @@
 import type { ChunkContent } from './chunk.ts';
-import type { Conditions, KubeObject, SliceEndpoint } from './objects.ts';
+import type { Conditions, KubeObject, ServiceObject, SliceEndpoint, SliceObject } from './objects.ts';
+import { firstOfEquals, slicePacker } from './packed.ts';
 
 const noHints: SliceEndpoint['hints'] = { forZones: [], forNodes: [] };
 
-/**
- * Lets the endpoints of slices share what is equal: conditions, names of nodes and having no hints. Of 100,000 endpoints
- * it is most of the memory.
- */
+/** Lets objects share what is equal in many of them, and packs slices: of a large cluster that is most of the memory. */
 export function sharer(): (content: ChunkContent) => ChunkContent {
   const shareObject = objectSharer();
   return (content) => ({
@@ -17,19 +15,45 @@ export function sharer(): (content: ChunkContent) => ChunkContent {
 
 /** The same for one object after the other. */
 export function objectSharer(): (object: KubeObject) => KubeObject {
-  const conditionsBy = new Map<string, Conditions>();
-  const names = new Map<string, string>();
-  const once = <T>(known: Map<string, T>, key: string, value: T): T => {
-    const present = known.get(key);
-    if (present === undefined) known.set(key, value);
-    return present ?? value;
+  const once = firstOfEquals<unknown>();
+  const pack = slicePacker();
+  /** For plain values, of which there are few different ones. */
+  const share = <T>(value: T): T => once(JSON.stringify(value), value) as T;
+
+  function shareEndpoint({ addresses, conditions, nodeName, hints }: SliceEndpoint): SliceEndpoint {
+    const { ready, serving, terminating } = conditions;
+    return {
+      addresses,
+      conditions: once(`${ready} ${serving} ${terminating}`, conditions) as Conditions,
+      nodeName: once(nodeName, nodeName) as string,
+      hints: hints.forZones.length + hints.forNodes.length === 0 ? noHints : hints,
+    };
+  }
+
+  function shareSlice(slice: SliceObject): SliceObject {
+    return pack({ ...slice, ports: share(slice.ports), endpoints: slice.endpoints.map(shareEndpoint) });
+  }
+
+  function shareService(service: ServiceObject): ServiceObject {
+    const { metadata, spec, status } = service;
+    const [first] = spec.clusterIPs;
+    const { ipFamilies, sessionAffinityConfig, ports } = spec;
+    return {
+      kind: 'Service',
+      metadata: { ...metadata, creationTimestamp: share(metadata.creationTimestamp) },
+      spec: {
+        ...spec,
+        clusterIP: spec.clusterIP === first ? first : spec.clusterIP,
+        ipFamilies: share(ipFamilies),
+        sessionAffinityConfig: share(sessionAffinityConfig),
+        ports: share(ports),
+      },
+      status: share(status),
+    };
+  }
+
+  return (object) => {
+    if (object.kind === 'EndpointSlice') return shareSlice(object);
+    return object.kind === 'Service' ? shareService(object) : object;
   };
-  const shareEndpoint = ({ addresses, conditions, nodeName, hints }: SliceEndpoint): SliceEndpoint => ({
-    addresses,
-    conditions: once(conditionsBy, `${conditions.ready} ${conditions.serving} ${conditions.terminating}`, conditions),
-    nodeName: once(names, nodeName, nodeName),
-    hints: hints.forZones.length + hints.forNodes.length === 0 ? noHints : hints,
-  });
-  return (object) =>
-    object.kind === 'EndpointSlice' ? { ...object, endpoints: object.endpoints.map(shareEndpoint) } : object;
 }

@@ -2,6 +2,7 @@ import type { Address } from '../model/address.ts';
 import { type Endpoint, type Endpoints, portKey } from '../model/service.ts';
 import { isLinkLocal, parsePort, parseProtocol, type Report, readAddress } from './fields.ts';
 import type { SliceEndpoint, SliceObject } from './objects.ts';
+import { packEndpoints } from './packed.ts';
 
 /** Whose slice it is. */
 export const serviceNameLabel = 'kubernetes.io/service-name';
@@ -23,7 +24,7 @@ export function readEndpoints(keys: Iterable<string>, sources: readonly Reported
   for (const { slices, report } of sources) {
     for (const slice of slices) readSlice(slice, found, report);
   }
-  return new Map([...found].map(([key, endpoints]) => [key, [...endpoints.values()]]));
+  return packEndpoints([...found].map(([key, endpoints]) => [key, [...endpoints.values()]]));
 }
 
 function readSlice(slice: SliceObject, found: Map<string, Map<string, Endpoint>>, report: Report): void {

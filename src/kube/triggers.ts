@@ -13,7 +13,7 @@ export interface Trigger {
 export function changeTriggers(parsed: Parsed, before: ObjectStore, services: Iterable<string>): readonly Trigger[] {
   const { slices } = parsed.memory.index;
   return [...services].flatMap((name) =>
-    [...(slices.get(name)?.values() ?? [])].flatMap((slice): Trigger[] => {
+    (slices.get(name) ?? []).flatMap((slice): Trigger[] => {
       const text = slice.metadata.annotations?.[triggerTimeAnnotation] ?? '';
       if (before.get(objectKey(slice)) === slice || parseTimestamp(text) === '') return [];
       return [{ family: slice.addressType === 'IPv6' ? 6 : 4, at: Date.parse(text) }];

@@ -46,7 +46,11 @@ export interface Endpoint {
 }
 
 /** The endpoints behind one port of a Service, by family: 4 and 6 are independent. Key: see `portKey`. */
-export type Endpoints = ReadonlyMap<string, readonly Endpoint[]>;
+export interface Endpoints {
+  get(key: string): readonly Endpoint[] | undefined;
+  keys(): Iterable<string>;
+  values(): Iterable<readonly Endpoint[]>;
+}
 
 /** Something of the input that is not served, or not as it was written, and why. Never an exception. */
 export interface Problem {

@@ -371,7 +371,7 @@ test('makePlan() does not depend on the order of the world', (t) => {
 });
 
 function reverseEndpoints(endpoints: Endpoints): Endpoints {
-  return new Map([...endpoints].map(([port, behind]) => [port, [...behind].reverse()]));
+  return new Map([...endpoints.keys()].map((port) => [port, endpoints.get(port)?.toReversed() ?? []]));
 }
 
 test('makePlan() repairs tables that somebody else wrote', (t) => {

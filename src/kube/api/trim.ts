@@ -8,7 +8,7 @@ const noList: readonly never[] = [];
 const noLabels: Labels = {};
 
 /**
- * An object without what only manifests need: labels by which nobody asks, and selectors, which are for Pods, and those
+ * An object without what only manifests need: labels by which nobody asks, the age of slices, and selectors, which are for Pods, and those
  * are not watched. Lists take as much room as they have items; grown one by one they take 152 bytes for a single one.
  */
 export function trim(object: KubeObject): KubeObject {
@@ -18,7 +18,7 @@ export function trim(object: KubeObject): KubeObject {
   }
   if (object.kind !== 'EndpointSlice') return object;
   const { metadata, ports, endpoints, ...rest } = object;
-  return { ...rest, metadata: trimMetadata(metadata), ports: tight(ports), endpoints: endpoints.map(tight) };
+  return { ...rest, metadata: { ...trimMetadata(metadata), creationTimestamp: '' }, ports: tight(ports), endpoints };
 }
 
 function trimMetadata<T extends Metadata>(metadata: T): T {
