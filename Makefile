@@ -82,6 +82,11 @@ fuzz: build ## Random worlds and packets: the programs against a second reading 
 bench: build ## Side by side with direct, iptables and nftables, as ratios (JSON=file keeps the figures)
 	@$(SUDO) $(NODE) bench/run.ts $(if $(JSON),--json $(JSON))
 
+.PHONY: bench-cluster
+bench-cluster: build ## A real API server with 10,000 Services: bpfsvc beside kube-proxy (JSON=file; needs go, builds for minutes once)
+	@bin=$$(test/kubernetes/components/build.sh) && \
+		$(SUDO) env KUBERNETES_BIN="$$bin" PATH="$$PATH" $(NODE) bench/cluster/run.ts $(if $(JSON),--json $(JSON))
+
 ##@ Change it
 
 .PHONY: gen

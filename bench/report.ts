@@ -96,7 +96,8 @@ function verdictOf({ nanoseconds, floor, goal }: PacketCost): Verdict['verdict']
   return shown <= goal ? 'reached' : shown <= floor ? 'above the floor' : 'below the floor';
 }
 
-function table(rows: readonly (readonly string[])[]): string[] {
+/** Lines with the cells of a column below each other. */
+export function table(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows.map((row) =>
     row

@@ -5,6 +5,12 @@ export interface Filling {
   readonly endpoints: number;
 }
 
+export interface WrittenObject {
+  readonly kind: string;
+  readonly metadata: { readonly name: string } & Readonly<Record<string, unknown>>;
+  readonly [field: string]: unknown;
+}
+
 export const namespace = 'default';
 
 /** How many nodes the endpoints are on. */
@@ -18,12 +24,16 @@ export function fillerName(i: number): string {
   return `filler-${String(i).padStart(5, '0')}`;
 }
 
-export function fillerService(i: number): object {
+export function fillerSliceName(i: number): string {
+  return sliceName(fillerName(i));
+}
+
+export function fillerService(i: number): WrittenObject {
   return serviceObject(fillerName(i), `10.96.${128 + (i >> 8)}.${i & 255}`);
 }
 
-/** `version` is what `changedSlice` changes. */
-export function fillerSlice(i: number, { endpoints }: Filling, version = 0): object {
+/** Each version says something else than the one before. */
+export function fillerSlice(i: number, { endpoints }: Filling, version = 0): WrittenObject {
   const pods = Array.from({ length: endpoints }, (_, k) => {
     const number = i * endpoints + k;
     // one endpoint moves to another address and back
@@ -38,31 +48,35 @@ function podAddress(number: number): string {
   return `10.${128 + (number >> 16)}.${(number >> 8) & 255}.${number & 255}`;
 }
 
+/** A Service whose only endpoint is on the node that is measured. */
 export interface Probe {
   readonly name: string;
   readonly address: string;
   readonly port: number;
 }
 
-/** Three Services with an endpoint on the node that is measured: of a plan in the order of names, or of addresses, first, middle and last. */
-export function probes(node: number): readonly Probe[] {
+/** Of who goes through the Services in the order of names or of addresses, what comes first, in the middle and last. */
+export function probesOf(nodeIndex: number): readonly Probe[] {
   return ['a', 'filler-05000', 'z'].map((name, i) => ({
-    name: `${name}-probe-${node}`,
-    address: `10.96.${[64, 147, 250][i]}.${250 + node - 2}`,
+    name: `${name}-probe-${nodeIndex}`,
+    address: `10.96.${[64, 148, 250][i]}.${250 + nodeIndex}`,
     port: servicePort,
   }));
 }
 
-export function probeObjects(node: { name: string; ip4: string }, probe: Probe, port: number): object[] {
-  return [serviceObject(probe.name, probe.address), probeSlice(node, probe, port, true)];
+export function probeService({ name, address }: Probe): WrittenObject {
+  return serviceObject(name, address);
 }
 
-/** With the endpoint, or without any. */
-export function probeSlice(node: { name: string; ip4: string }, probe: Probe, port: number, there: boolean): object {
-  return sliceObject(probe.name, there ? [{ address: node.ip4, node: node.name, pod: `server-${node.name}` }] : [], port);
+/** `at`: who answers; null: nobody. */
+export function probeSlice(
+  { name }: Probe,
+  at: { readonly node: string; readonly address: string; readonly port: number } | null,
+): WrittenObject {
+  return sliceObject(name, at === null ? [] : [{ ...at, pod: `server-${at.node}` }], at?.port ?? podPort);
 }
 
-function serviceObject(name: string, clusterIP: string): object {
+function serviceObject(name: string, clusterIP: string): WrittenObject {
   return {
     apiVersion: 'v1',
     kind: 'Service',
@@ -77,12 +91,16 @@ function serviceObject(name: string, clusterIP: string): object {
   };
 }
 
-function sliceObject(service: string, pods: readonly { address: string; node: string; pod: string }[], port: number): object {
+function sliceObject(
+  service: string,
+  pods: readonly { address: string; node: string; pod: string }[],
+  port: number,
+): WrittenObject {
   return {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
     metadata: {
-      name: `${service}-x7k2p`,
+      name: sliceName(service),
       namespace,
       labels: {
         app: service,
@@ -101,6 +119,10 @@ function sliceObject(service: string, pods: readonly { address: string; node: st
       targetRef: { kind: 'Pod', namespace, name: pod, uid: uid(pod) },
     })),
   };
+}
+
+function sliceName(service: string): string {
+  return `${service}-x7k2p`;
 }
 
 /** Of the right length: what counts is how much there is to read. */

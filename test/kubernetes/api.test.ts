@@ -1,14 +1,13 @@
 /** The agent against a real API server, by real packets. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import anyTest from 'ava';
-import { parseAllDocuments } from 'yaml';
 import { type Agent, startAgent } from '../netns/agent.ts';
 import { eventually } from '../netns/eventually.ts';
 import { createLab, type Lab, type Pod } from '../netns/lab.ts';
-import { nodeObjects, serviceObjects } from '../netns/objects.ts';
+import { serviceObjects } from '../netns/objects.ts';
 import { type Client, startClient, startServer } from '../netns/traffic.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
+import { agentRbac, registerNodes } from './registration.ts';
 
 const test = anyTest.serial;
 
@@ -22,8 +21,8 @@ test.before(async () => {
   lab = await createLab({ shape: 'ptp', podsPerNode: 3, tag: 'api' });
   pods = lab.node('n1').pods as unknown as [Pod, Pod, Pod];
   cluster = await startControlPlane(lab, lab.outside, ['bpfsvc']);
-  await cluster.apply(...rbac('bpfsvc'), ...nodeObjects(lab).map(withoutStatus));
-  await putNodeAddresses();
+  await cluster.apply(...agentRbac('bpfsvc'));
+  await registerNodes(cluster, lab);
   for (const pod of pods.slice(1)) await startServer(lab, pod, [8080]);
   agent = await startAgent(lab, lab.node('n1'), { kubeconfig: cluster.kubeconfig('bpfsvc') });
   client = startClient(lab, pods[0], { cgroup: lab.node('n1').cgroup });
@@ -33,30 +32,6 @@ test.after.always(async () => {
   await cluster?.[Symbol.asyncDispose]();
   await lab?.close();
 });
-
-/** What the agent is given, for a user with a certificate. */
-function rbac(user: string): object[] {
-  const text = readFileSync(new URL('../../deploy/base/rbac.yaml', import.meta.url), 'utf8');
-  const objects = parseAllDocuments(text).map((document) => document.toJS() as { kind: string });
-  return objects.map((object) =>
-    object.kind === 'ClusterRoleBinding'
-      ? { ...object, subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: user }] }
-      : object,
-  );
-}
-
-function withoutStatus(object: object): object {
-  return { ...object, status: undefined };
-}
-
-/** The status of a Node is for kubelets, of which there are none. */
-async function putNodeAddresses(): Promise<void> {
-  for (const node of lab.nodes) {
-    const addresses = [node.ip4, node.ip6].map((address) => ({ type: 'InternalIP', address }));
-    const patch = JSON.stringify({ status: { addresses } });
-    await cluster.kubectl(['patch', 'node', node.name, '--subresource=status', '--type=merge', '-p', patch]);
-  }
-}
 
 function service(name: string, address: string, behind: readonly Pod[]): object[] {
   const ports = [{ name: 'http', port: 80, targetPort: 8080, protocol: 'TCP' as const }];

@@ -30,8 +30,16 @@ const controllers = [
   'namespace-controller',
 ];
 
-/** Starts everything at `place`. `users` are names that get a certificate beside the administrator. */
-export async function startControlPlane(lab: Lab, place: Place, users: readonly string[]): Promise<ControlPlane> {
+/**
+ * Starts everything at `place`. `users` are names that get a certificate beside the administrator, `more` are further flags of
+ * the API server.
+ */
+export async function startControlPlane(
+  lab: Lab,
+  place: Place,
+  users: readonly string[],
+  more: readonly string[] = [],
+): Promise<ControlPlane> {
   const bin = process.env.KUBERNETES_BIN;
   if (bin === undefined) throw new Error('KUBERNETES_BIN is not set: make test-api builds Kubernetes and sets it');
   const folder = mkdtempSync(join(tmpdir(), 'bpfsvc-kubernetes-'));
@@ -53,7 +61,7 @@ export async function startControlPlane(lab: Lab, place: Place, users: readonly 
   const etcd = start('etcd', ...etcdFlags(folder));
   let api: ChildProcess | undefined;
   const startApiServer = async (): Promise<void> => {
-    api = start('kube-apiserver', ...apiServerFlags(place, pki));
+    api = start('kube-apiserver', ...apiServerFlags(place, pki), ...more);
     const logOf = () => readFileSync(join(folder, 'kube-apiserver.log'), 'utf8').slice(-2000);
     await eventually(async () => {
       if (api?.exitCode !== null) throw new Error(`the API server ended:\n${logOf()}`);
