@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { BpfLink, netnsCookie } from 'libbpf-ts';
 import { makeSandbox } from '../../test/sandbox.ts';
-import { config, flowKey, maps } from '../layout.gen.ts';
-import { bootSeconds } from './clock.ts';
+import { flowKey, maps } from '../layout.gen.ts';
 import { Datapath, type DatapathOptions } from './datapath.ts';
 import type { Device } from './devices.ts';
 import { type Generation, openGeneration } from './generation.ts';
@@ -168,24 +167,6 @@ test('Datapath.replace() copies the rows of a state map whose size changes, also
     pins.map(({ size }) => size),
     [2048],
   );
-});
-
-test('Datapath.replace() hints everywhere where the map of hints is new and that of flows is not', async (t) => {
-  using datapath = await start('hints');
-  const dir = pinDir(join(box.bpfFs, 'hints'));
-  const hintOf = (slot: number) => {
-    const row = current(datapath).state.flow_hints.lookup(Buffer.from(maps.flow_hints.key.encode(slot), 'hex'));
-    return maps.flow_hints.value.decode(Buffer.from(row ?? []).toString('hex'));
-  };
-  t.deepEqual(hintOf(5), { until: 0, halfOpenUntil: 0 }, 'from nothing there is none');
-  for (const { name, path } of listStatePins(dir)) if (name === 'flow_hints') removePin(path);
-  await datapath.replace({ ...small, frontends: 32_768 }, async () => {});
-  const { tcpEstablishedSeconds } = config.decode(encodeConfig(netnsCookie()));
-  for (const slot of [0, 5, maps.flow_hints.maxEntries - 1]) {
-    const { until, halfOpenUntil } = hintOf(slot);
-    t.true(until > bootSeconds() + tcpEstablishedSeconds - 60, 'as long as a flow may be idle');
-    t.is(halfOpenUntil, until);
-  }
 });
 
 test('Datapath.replace() leaves the old generation in charge, and nothing of the new one, if filling fails', async (t) => {

@@ -253,7 +253,7 @@ export const stages: readonly Mutant[] = [
       'const old',
     ],
   ]),
-  ...faults('src/kernel/load.ts', datapath, [
+  ...faults('src/kernel/load.ts', 'src/kernel/load.test.ts', [
     [
       'a new map of hints hides the flows there are',
       'if (reused.flow_hints === undefined &&',
