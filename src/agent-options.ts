@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { StatusBoard } from './agent-status.ts';
 import type { Health } from './health.ts';
 import type { KeeperOptions } from './keeper.ts';
 import type { Datapath } from './kernel/datapath.ts';
@@ -46,6 +47,8 @@ export interface AgentOptions {
   readonly healthCheckRetryMs?: number;
   /** Who counts what is done. */
   readonly metrics?: Metrics;
+  /** Who tells people how the agent is doing. */
+  readonly board?: StatusBoard;
   /** Told what is wrong with objects, after each pass. */
   readonly onProblems?: (problems: readonly Problem[]) => void;
   /** Told when nothing stands in the way of running any more. */

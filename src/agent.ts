@@ -89,8 +89,12 @@ class Agent {
       onAttached: (attached) => this.#takeAttached(attached, 'info'),
       ...(writer && { writer }),
     });
-    const report = makeReport(log, options.onProblems);
-    this.#report = metrics?.watch(report) ?? report;
+    const report = makeReport(log, (problems) => {
+      options.board?.problems(problems);
+      options.onProblems?.(problems);
+    });
+    const seen = options.board?.watch(report) ?? report;
+    this.#report = metrics?.watch(seen) ?? seen;
     this.#health = options.health ?? makeHealth();
     metrics?.tables(() => this.#keeper.rowCounts);
     metrics?.world(() => this.#world);

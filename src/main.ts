@@ -18,6 +18,14 @@ const words: Record<string, { describe: string; load: () => Promise<{ command: C
     load: () => import('./commands/trace.ts'),
   },
   check: { describe: 'can this machine run it, and what would it do here', load: () => import('./commands/check.ts') },
+  status: {
+    describe: 'how the agent, its programs and its maps are doing',
+    load: () => import('./commands/status.ts'),
+  },
+  takeover: {
+    describe: 'from kube-proxy to bpfsvc and back, on a node at work',
+    load: () => import('./commands/takeover.ts'),
+  },
   unload: { describe: 'take everything away, and tell what was there', load: () => import('./commands/unload.ts') },
   version: {
     describe: 'of bpfsvc, the kernel, libbpf and what is loaded',

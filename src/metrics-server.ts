@@ -6,9 +6,14 @@ import { end } from './server.ts';
 const prometheus = 'text/plain; version=0.0.4; charset=utf-8';
 const plain = 'text/plain; charset=utf-8';
 
-/** Serves `text` at /metrics, and what kube-proxy has there too: /proxyMode and a /healthz that only tells of the server itself. */
-export function serveMetrics(options: Omit<PageServer, 'name' | 'pages'> & { text: () => Promise<string> }): void {
-  const { text, ...rest } = options;
+/**
+ * Serves `text` at /metrics and `status` at /status, and what kube-proxy has there too: /proxyMode and a /healthz that only
+ * tells of the server itself.
+ */
+export function serveMetrics(
+  options: Omit<PageServer, 'name' | 'pages'> & { text: () => Promise<string>; status?: () => object },
+): void {
+  const { text, status = () => ({}), ...rest } = options;
   servePages({
     ...rest,
     name: 'metrics',
@@ -19,6 +24,7 @@ export function serveMetrics(options: Omit<PageServer, 'name' | 'pages'> & { tex
         if (body === null) end(response, 503, plain, 'the maps are being replaced: ask again\n');
         else end(response, 200, prometheus, body);
       },
+      '/status': (_, response) => end(response, 200, 'application/json', `${JSON.stringify(status())}\n`),
       '/proxyMode': (_, response) => end(response, 200, plain, 'bpfsvc'),
       '/healthz': (_, response) => end(response, 200, plain, 'ok'),
     },

@@ -82,6 +82,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
     }),
     mechanism,
   });
+  leaveNote(datapath, options);
   const isCluster = 'place' in origin;
   const ranges = { serviceCidrs: serviceCidrs ?? defaultRanges.serviceCidrs, nodePorts: nodePortRange };
   const end = new AbortController();
@@ -105,6 +106,19 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
   if (fault !== undefined) throw fault;
 }
 
+/** For those who ask about this agent, also when it is dead. */
+function leaveNote(datapath: Datapath, { node, healthzAddress, metricsAddress }: StartOptions): void {
+  const text = (address: ServerAddress | null) => address && endpointText(address.host, address.port);
+  const servers = { metrics: text(metricsAddress), healthz: text(healthzAddress) };
+  datapath.leaveNote({
+    pid: process.pid,
+    version: ownVersion(),
+    node,
+    started: new Date().toISOString(),
+    ...servers,
+  });
+}
+
 /** Only what is needed is loaded. */
 async function objectsOf(
   origin: Origin,
@@ -125,17 +139,20 @@ async function objectsOf(
 
 /** Loaded only where they are asked for: with Node's HTTP server they take 7 MB. */
 async function prepareServers(
-  { healthzAddress, metricsAddress, bindHardFail, log }: StartOptions,
+  { healthzAddress, metricsAddress, bindHardFail, log, node, origin }: StartOptions,
   datapath: Datapath,
   signal: AbortSignal,
   giveUp: (error: RefusedError) => void,
-): Promise<Pick<AgentOptions, 'health' | 'metrics' | 'onStart'>> {
+): Promise<Pick<AgentOptions, 'health' | 'metrics' | 'board' | 'onStart'>> {
   const health = makeHealth();
   if (healthzAddress === null && metricsAddress === null) return { health };
   const { makeMetrics } = await import('./metrics.ts');
+  const { makeStatusBoard } = await import('./agent-status.ts');
   const { serveHealth } = await import('./health-server.ts');
   const { serveMetrics } = await import('./metrics-server.ts');
   const metrics = makeMetrics(datapath, ownVersion());
+  const source = 'place' in origin ? 'API server' : `manifests ${origin.manifests}`;
+  const board = makeStatusBoard({ version: ownVersion(), node, source, health, datapath });
   const refuse = (address: ServerAddress) => (error: Error) => {
     const place = endpointText(address.host, address.port);
     if (bindHardFail)
@@ -148,8 +165,10 @@ async function prepareServers(
     }
     if (metricsAddress !== null) {
       const onFailure = refuse(metricsAddress);
-      serveMetrics({ address: metricsAddress, text: () => metrics.text(), log, signal, onFailure });
+      const pages = { text: () => metrics.text(), status: () => board.status() };
+      serveMetrics({ address: metricsAddress, ...pages, log, signal, onFailure });
+      board.count(signal);
     }
   };
-  return { health, metrics, onStart };
+  return { health, metrics, board, onStart };
 }

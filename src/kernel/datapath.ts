@@ -1,5 +1,6 @@
 import type { PathLock } from 'libbpf-ts';
 import type { Rows } from '../plan/tables.ts';
+import { type AgentNote, writeAgentNote } from './agent-note.ts';
 import { attachHooks } from './attach.ts';
 import { type Attached, joinAttached } from './attached.ts';
 import type { Device } from './devices.ts';
@@ -65,6 +66,11 @@ export class Datapath implements Disposable {
       lock.close();
       throw error;
     }
+  }
+
+  /** Who runs here, for those who ask. */
+  leaveNote(note: AgentNote): void {
+    writeAgentNote(this.#dir, note);
   }
 
   /** undefined: none yet, or only one that another release laid out otherwise. */

@@ -37,7 +37,8 @@ export async function detachFilters(): Promise<string[]> {
   return found;
 }
 
-async function standingFilters(): Promise<{ filter: Filter; device: string }[]> {
+/** Ours on the devices of this network namespace. */
+export async function standingFilters(): Promise<{ filter: Filter; device: string }[]> {
   const found: { filter: Filter; device: string }[] = [];
   for (const { ifindex, name } of await netLinks()) {
     for (const direction of ['ingress', 'egress'] as const) {

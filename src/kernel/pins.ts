@@ -20,6 +20,7 @@ import { join } from 'node:path';
  *   current -> generation-...   the generation that is filled: links point at its programs, or shall
  *   <map>-<layout>-<rows>       a state map, which outlives generations
  *   links/tcx-<ifindex>-ingress, links/xdp-<ifindex>, links/cgroup-connect4 …
+ *   agent -> {...}             a text: who the last agent was, and where it can be asked
  *   trace/                      nothing in it: whoever listens to events holds its lock
  */
 export interface PinDir {

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isBpfFs, netLinks } from 'libbpf-ts';
+import { removeAgentNote } from './agent-note.ts';
 import { detachAll } from './attach.ts';
 import { detachFilters } from './filters.ts';
 import { lockPinDir } from './lock.ts';
@@ -42,6 +43,7 @@ export async function unload(path: string): Promise<Unloaded> {
   const filters = await detachFilters();
   removePin(dir.current);
   removePin(join(dir.path, 'next'));
+  removeAgentNote(dir);
   const generations = listGenerations(dir);
   for (const hash of generations) removeGeneration(dir, hash);
   const state = listStatePins(dir);
