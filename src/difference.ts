@@ -32,7 +32,7 @@ export function differenceOf(before: Tables, after: Tables): Change[] {
   return changes;
 }
 
-function factChanges(before: Served['facts'], after: Served['facts']): FactChange[] {
+export function factChanges(before: Served['facts'], after: Served['facts']): FactChange[] {
   return [...new Set([...Object.keys(before), ...Object.keys(after)])].flatMap((fact) => {
     const [old, now] = [before[fact] ?? [], after[fact] ?? []];
     const added = now.filter((one) => !old.includes(one));

@@ -40,7 +40,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   kernel: ['plan', 'model', 'layout.gen'],
   agent: ['kernel', 'plan', 'model', 'kube', 'layout.gen'],
   explain: ['agent', 'kernel', 'plan', 'model', 'kube', 'layout.gen'],
-  commands: ['explain', 'agent', 'kernel', 'plan', 'model', 'kube', 'layout.gen'],
+  takeover: ['agent', 'kernel', 'plan', 'model', 'kube', 'layout.gen'],
+  commands: ['explain', 'takeover', 'agent', 'kernel', 'plan', 'model', 'kube', 'layout.gen'],
   main: ['commands', 'agent', 'kernel', 'layout.gen'],
 };
 

@@ -40,6 +40,7 @@ const suites: readonly Suite[] = [
       'src/model/*.test.ts',
       'src/plan/*.test.ts',
       'src/kube/*.test.ts',
+      'src/takeover/*.test.ts',
       'bpf/layout.test.ts',
       'test/*.test.ts',
       'test/api/*.test.ts',

@@ -13,7 +13,8 @@ function changeText({ change, service, place, facts }: Change): string {
   return [line, ...facts.map((fact) => `    ${factText(change, fact)}`)].join('\n');
 }
 
-function factText(change: Change['change'], { fact, added, removed }: FactChange): string {
+/** 'backends -10.0.0.1:80 +10.0.0.2:80' */
+export function factText(change: Change['change'], { fact, added, removed }: FactChange): string {
   if (change !== 'changed') return `${fact} ${[...added, ...removed].join(', ')}`;
   return `${fact} ${[...removed.map((one) => `-${one}`), ...added.map((one) => `+${one}`)].join(' ')}`;
 }

@@ -13,6 +13,11 @@ export async function readNetwork(): Promise<Network> {
   return { links, addresses, routes };
 }
 
+/** Has kube-proxy been here in its IPVS mode? The device stays when it ends. */
+export async function hasIpvsDevice(): Promise<boolean> {
+  return (await netLinks()).some(({ name }) => name === IPVS_DEVICE);
+}
+
 /**
  * Every address that a device of this node answers for, but for IPv6 link-local ones: each pod's veth brings its own, and
  * no Service has one.
