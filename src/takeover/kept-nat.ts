@@ -23,7 +23,7 @@ add rule ${family} ${keptTable} keep-nat ct state established
 export async function keepNat(families: readonly Family[], iptables: readonly Iptables[]): Promise<void> {
   const nft = findTool('nft');
   if (nft !== undefined) {
-    await runTool(nft, ['-f', '-'], families.map((family) => keepText(nftName(family))).join(''));
+    await runTool(nft, [families.map((family) => keepText(nftName(family))).join('')]);
     return;
   }
   for (const one of iptables.filter(({ family }) => families.includes(family))) {

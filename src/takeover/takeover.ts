@@ -111,7 +111,7 @@ export function familiesOf({ nftFamilies, leftovers }: FoundRules): Family[] {
 async function removeRules({ nftFamilies, leftovers, sets }: FoundRules, removed: string[]): Promise<void> {
   if (nftFamilies.length > 0) {
     const names = nftFamilies.map((family) => `${family === 4 ? 'ip' : 'ip6'} ${kubeProxyTable}`);
-    await runTool(findTool('nft') as string, ['-f', '-'], names.map((name) => `delete table ${name}\n`).join(''));
+    await runTool(findTool('nft') as string, [names.map((name) => `delete table ${name}\n`).join('')]);
     removed.push(...names.map((name) => `nftables table ${name}`));
   }
   for (const { tools, leftover } of leftovers) {

@@ -25,7 +25,7 @@ export function findTool(name: string): string | undefined {
     });
 }
 
-/** What a program printed. Throws a RefusedError with what it said if it does not end with 0. */
+/** What a program printed. Its input is a socket, which nft 1.0.9 does not read: that is told in words. Throws a RefusedError with what it said if it does not end with 0. */
 export async function runTool(path: string, words: readonly string[], input = ''): Promise<string> {
   return await new Promise((resolve, reject) => {
     const child = execFile(path, words, { maxBuffer: MAX_BYTES, encoding: 'utf8' }, (error, stdout, stderr) => {
