@@ -25,7 +25,7 @@ export function removeCgroup(path: string): void {
       return;
     } catch (error) {
       // A killed process leaves its cgroup only when it is gone for good.
-      if (attempt === 200) throw error;
+      if (attempt === 2000) throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
     }
   }
