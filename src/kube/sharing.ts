@@ -17,7 +17,7 @@ export function sharer(): (content: ChunkContent) => ChunkContent {
 export function objectSharer(): (object: KubeObject) => KubeObject {
   const once = firstOfEquals<unknown>();
   const pack = slicePacker();
-  /** For plain values, of which there are few different ones. */
+  /** For plain values, of which there are few different ones. As JSON a node's name is nothing else's: it may be `null`, or a number. */
   const share = <T>(value: T): T => once(JSON.stringify(value), value) as T;
 
   function shareEndpoint({ addresses, conditions, nodeName, hints }: SliceEndpoint): SliceEndpoint {
@@ -25,7 +25,7 @@ export function objectSharer(): (object: KubeObject) => KubeObject {
     return {
       addresses,
       conditions: once(`${ready} ${serving} ${terminating}`, conditions) as Conditions,
-      nodeName: once(nodeName, nodeName) as string,
+      nodeName: share(nodeName),
       hints: hints.forZones.length + hints.forNodes.length === 0 ? noHints : hints,
     };
   }
