@@ -39,6 +39,15 @@ PURE bool is_left_to_tc(const struct call *call, const struct frontend *frontend
 	       (call->frontend.protocol == IPPROTO_UDP && (call->connected || call->has_peer));
 }
 
+/*
+ * A pod that asks a Service and is its backend itself meets itself as the Service's address, and its answer goes to a port of that
+ * which no Service has. Only tc knows the flow; it refuses what is of none. TCP answers without a hook.
+ */
+PURE bool may_answer_itself(const struct call *call, const struct switches *node)
+{
+	return !call->in_host && node->pods_at_tc && call->frontend.protocol == IPPROTO_UDP;
+}
+
 /* The NodePort that the asked port is on one of this node's addresses. A pod's loopback is its own. */
 PURE int nodeport_find(const struct call *call, struct frontend *frontend)
 {

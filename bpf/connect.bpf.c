@@ -62,9 +62,12 @@ PURE int to_backend(struct bpf_sock_addr *ctx, bool ipv6, bool connected)
 	any_to_loopback(&call.frontend.address);
 	call.frontend.port = ctx->user_port;
 	call.in_host = bpf_get_netns_cookie(ctx) == config.host_netns_cookie;
+	node = bpf_map_lookup_elem(&switches, &zero);
+	if (!node)
+		return ALLOW;
 	switch (asked_frontend(&call, &frontend, &rejects)) {
 	case NONE:
-		if (rejects)
+		if (rejects && !may_answer_itself(&call, node))
 			return refuse(&call.frontend, frontend.service_port, REASON_REJECT_UNDEFINED_PORT);
 		if (connected && call.frontend.protocol == IPPROTO_UDP)
 			forget_peer(ctx, &call);
@@ -72,9 +75,6 @@ PURE int to_backend(struct bpf_sock_addr *ctx, bool ipv6, bool connected)
 	case UNSTABLE:
 		return refuse(&call.frontend, 0, REASON_DROP_UNSTABLE_ROW);
 	}
-	node = bpf_map_lookup_elem(&switches, &zero);
-	if (!node)
-		return ALLOW;
 	call.has_peer = !connected && ctx->sk && ctx->sk->state == BPF_TCP_ESTABLISHED;
 	if (is_left_to_tc(&call, &frontend, node) || !may_ask(&call, &frontend, node))
 		return ALLOW;

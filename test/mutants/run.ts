@@ -23,12 +23,12 @@ interface Outcome {
 
 /** The tree with what is built. Packages are links, but for libbpf-ts, which is the copy's own. */
 function copyTree(from: string, to: string): void {
-  const left = new Set(['node_modules', '.git', 'bin']);
+  const left = new Set(['node_modules', '.git', '.cache', 'bin', join('build', 'cluster')]);
   rmSync(to, { recursive: true, force: true });
   cpSync(from, to, {
     recursive: true,
     preserveTimestamps: true, // else make builds everything again
-    filter: (path) => !left.has(relative(from, path).split(sep)[0] ?? ''),
+    filter: (path) => [1, 2].every((depth) => !left.has(relative(from, path).split(sep).slice(0, depth).join(sep))),
   });
   const packages = join(to, 'node_modules');
   mkdirSync(packages);

@@ -44,6 +44,13 @@ export const sockets: readonly Mutant[] = [
       'same_address(&backend->address, &backend->address) &&',
     ],
   ]),
+  ...faults('bpf/asked.h', 'test/netns/udp.test.ts', [
+    [
+      'a pod that is its own backend may not answer itself',
+      'return !call->in_host && node->pods_at_tc && call->frontend.protocol == IPPROTO_UDP;',
+      'return !call && node->pods_at_tc;',
+    ],
+  ]),
   ...faults('bpf/bind.h', nodeports, [
     [
       'a NodePort can be bound on an address of the node',

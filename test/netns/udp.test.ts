@@ -236,3 +236,16 @@ test('a SYN that was dropped for want of a local endpoint is answered by the fir
     await connection.close();
   }
 });
+
+test('a pod that is its own backend hears the answer of its server, which the socket hooks see', async (t) => {
+  const [self] = node.pods as [Pod];
+  const server = await startServer(lab, self, [8080], { cgroup: node.cgroup });
+  await serve(objects([self]));
+  for (const { name, client, connected } of ways.filter((way) => way.client !== 'host')) {
+    for (const address of vips) {
+      const tally = await clients[client].request({ protocol: 'udp', address, port: 80, connected, count: 3 });
+      t.deepEqual(tally.backends, { [self.name]: 3 }, `${name}, ${address}`);
+    }
+  }
+  server.kill('SIGKILL');
+});
