@@ -29,6 +29,15 @@ build: bin/bpfsvc build/js/main.js $(BPF_OBJECTS) native ## Compile the programs
 image: $(BPF_OBJECTS) build/.image-needs ## The container image, without Docker: build/image/bpfsvc-ARCH.tar (ARCH=amd64 or arm64; IMAGE=name:tag)
 	@$(NODE) deploy/image/run.ts $(or $(ARCH),native) $(IMAGE)
 
+.PHONY: cluster
+cluster: build build/.cluster ## A real Kubernetes of two nodes on this machine, bpfsvc its only proxy, to play with (needs go; the first time minutes)
+	@$(CLUSTER_PROGRAMS)
+	@$(SUDO) env PATH="$$PATH" PROXY="$(PROXY)" $(NODE) test/cluster/main.ts up
+
+.PHONY: cluster-down
+cluster-down: | setup ## Takes it away
+	@$(SUDO) $(NODE) test/cluster/main.ts down
+
 ##@ Check it
 
 .PHONY: test
@@ -65,6 +74,13 @@ test-dns: build ## Cluster DNS with a real CoreDNS and Go's resolver too (needs 
 test-api: build ## The agent against a real kube-apiserver, etcd and controllers (needs go; the first time it builds for minutes)
 	@bin=$$(test/kubernetes/components/build.sh) && \
 		$(SUDO) env KUBERNETES_BIN="$$bin" PATH="$$PATH" ava --timeout=300s test/kubernetes/*.test.ts
+
+.PHONY: test-cluster
+test-cluster: build build/.cluster ## Real clusters: our tests, then upstream's e2e (PROXY=nftables: under kube-proxy, E2E="proxy dns": parts of it)
+	@$(CLUSTER_PROGRAMS)
+	@ours=0; [ -n "$(filter-out bpfsvc,$(PROXY))" ] || \
+		$(SUDO) env PATH="$$PATH" ava --timeout=600s test/cluster/cluster.test.ts || ours=1; \
+		$(SUDO) env PATH="$$PATH" PROXY="$(PROXY)" $(NODE) test/cluster/e2e.ts $(E2E) && exit $$ours
 
 .PHONY: lint
 lint: setup ## Formatting, lint and types
@@ -117,6 +133,11 @@ NEEDS := $(CLANG):clang llvm-strip:llvm clang-format:clang-format cc:gcc npm:npm
 	openssl:openssl nft:nftables iptables:iptables tcpdump:tcpdump ethtool:ethtool ping:iputils-ping /usr/include/bpf/libbpf.h:libbpf-dev \
 	/usr/include/linux/bpf.h:linux-libc-dev
 
+CLUSTER_NEEDS := /usr/include/stdlib.h:libc6-dev curl:curl
+
+# built by who types, not by root
+CLUSTER_PROGRAMS := { test/cluster/programs/runtime.sh && test/kubernetes/components/build.sh && test/cluster/programs/build.sh; } >/dev/null
+
 EMULATOR_NEEDS := qemu-system-$(MACHINE):qemu-system-x86 cpio:cpio /usr/sbin/depmod:kmod \
 	/usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 
@@ -143,6 +164,11 @@ build/.emulator: Makefile | build/.packages
 
 build/.image-needs: Makefile | build/.packages
 	$(call install,$(IMAGE_NEEDS))
+	@touch $@
+
+build/.cluster: Makefile | build/.packages
+	@command -v go >/dev/null || { echo "make cluster needs go (1.26 or newer): https://go.dev/dl"; exit 1; }
+	$(call install,$(CLUSTER_NEEDS))
 	@touch $@
 
 node_modules/.package-lock.json: package-lock.json package.json native/package.json | build/.packages

@@ -45,6 +45,7 @@ const suites: readonly Suite[] = [
       'test/*.test.ts',
       'test/api/*.test.ts',
       'test/kernels/*.test.ts',
+      'test/cluster/e2e-list.test.ts',
       'bench/*.test.ts',
       'deploy/**/*.test.ts',
     ],

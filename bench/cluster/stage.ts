@@ -27,7 +27,7 @@ export async function setStage(proxies: readonly Contender[]): Promise<Stage> {
   try {
     const users = ['bpfsvc', kubeProxyUser];
     const audit = auditOf(mkdtempSync(join(tmpdir(), 'bpfsvc-bench-')), users);
-    const cluster = await startControlPlane(lab, lab.outside, users, audit.flags);
+    const cluster = await startControlPlane(lab, lab.outside, { users, flags: audit.flags });
     await cluster.apply(...agentRbac('bpfsvc'));
     await registerNodes(cluster, lab);
     const [write, endWriter] = startWriter(lab, cluster);

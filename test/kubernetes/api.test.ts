@@ -20,7 +20,7 @@ let pods: readonly [Pod, Pod, Pod];
 test.before(async () => {
   lab = await createLab({ shape: 'ptp', podsPerNode: 3, tag: 'api' });
   pods = lab.node('n1').pods as unknown as [Pod, Pod, Pod];
-  cluster = await startControlPlane(lab, lab.outside, ['bpfsvc']);
+  cluster = await startControlPlane(lab, lab.outside, { users: ['bpfsvc'] });
   await cluster.apply(...agentRbac('bpfsvc'));
   await registerNodes(cluster, lab);
   for (const pod of pods.slice(1)) await startServer(lab, pod, [8080]);

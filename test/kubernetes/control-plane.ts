@@ -9,6 +9,11 @@ import type { Lab, Place } from '../netns/lab.ts';
 import { makePki, type Pki } from './pki.ts';
 
 export interface ControlPlane extends AsyncDisposable {
+  /** Where clients find it. */
+  readonly server: string;
+  readonly pki: Pki;
+  /** Of its processes. */
+  readonly logs: string;
   /** Of a user, by certificate. */
   kubeconfig(user: string): string;
   /** As administrator; resolves to what it prints. */
@@ -22,6 +27,15 @@ export interface ControlPlane extends AsyncDisposable {
   compact(): Promise<void>;
 }
 
+const apiServerNames = [
+  'DNS:kubernetes',
+  'DNS:kubernetes.default',
+  'DNS:kubernetes.default.svc',
+  'DNS:localhost',
+  'IP:127.0.0.1',
+  'IP:10.96.0.1',
+];
+
 const controllers = [
   'endpointslice-controller',
   'endpointslice-mirroring-controller',
@@ -30,24 +44,30 @@ const controllers = [
   'namespace-controller',
 ];
 
-/**
- * Starts everything at `place`. `users` are names that get a certificate beside the administrator, `more` are further flags of
- * the API server.
- */
+export interface ControlPlaneOptions {
+  /** Names that get a certificate beside the administrator. */
+  readonly users: readonly string[];
+  /** With the scheduler and every controller, for nodes that have kubelets. Default false. */
+  readonly workloads?: boolean;
+  /** Further flags of the API server. */
+  readonly flags?: readonly string[];
+}
+
+/** Starts everything at `place`. */
 export async function startControlPlane(
   lab: Lab,
   place: Place,
-  users: readonly string[],
-  more: readonly string[] = [],
+  { users, workloads = false, flags = [] }: ControlPlaneOptions,
 ): Promise<ControlPlane> {
   const bin = process.env.KUBERNETES_BIN;
   if (bin === undefined) throw new Error('KUBERNETES_BIN is not set: make test-api builds Kubernetes and sets it');
   const folder = mkdtempSync(join(tmpdir(), 'bpfsvc-kubernetes-'));
   const server = `https://${place.ip4}:6443`;
   const pki = makePki(folder);
-  pki.certify('apiserver', '/CN=kube-apiserver', `IP:${place.ip4},IP:127.0.0.1,IP:10.96.0.1`);
+  pki.certify('apiserver', '/CN=kube-apiserver', [...apiServerNames, `IP:${place.ip4}`].join());
   pki.certify('admin', '/O=system:masters/CN=admin');
   pki.certify('kcm', '/CN=system:kube-controller-manager');
+  pki.certify('scheduler', '/CN=system:kube-scheduler');
   for (const user of users) pki.certify(user, `/CN=${user}`);
   const admin = pki.kubeconfig('admin', server);
   const kcm = pki.kubeconfig('kcm', server);
@@ -61,7 +81,7 @@ export async function startControlPlane(
   const etcd = start('etcd', ...etcdFlags(folder));
   let api: ChildProcess | undefined;
   const startApiServer = async (): Promise<void> => {
-    api = start('kube-apiserver', ...apiServerFlags(place, pki), ...more);
+    api = start('kube-apiserver', ...apiServerFlags(place, pki), ...flags);
     const logOf = () => readFileSync(join(folder, 'kube-apiserver.log'), 'utf8').slice(-2000);
     await eventually(async () => {
       if (api?.exitCode !== null) throw new Error(`the API server ended:\n${logOf()}`);
@@ -69,10 +89,16 @@ export async function startControlPlane(
     }, 120);
   };
   await startApiServer();
-  const access = ['--authentication-kubeconfig', kcm, '--authorization-kubeconfig', kcm, '--leader-elect=false'];
-  const manager = start('kube-controller-manager', '--kubeconfig', kcm, ...access, ...controllerFlags(pki));
+  const names = workloads ? ['*'] : controllers;
+  const manager = start('kube-controller-manager', ...accessFlags(kcm), ...controllerFlags(pki, names));
+  const scheduler = workloads
+    ? start('kube-scheduler', ...accessFlags(pki.kubeconfig('scheduler', server)))
+    : undefined;
   await eventually(async () => void (await kubectl(['get', 'serviceaccount', 'default'])), 120);
   return {
+    server,
+    pki,
+    logs: folder,
     kubeconfig: (user) => pki.kubeconfig(user, server),
     kubectl,
     async apply(...objects) {
@@ -87,7 +113,7 @@ export async function startControlPlane(
     },
     async [Symbol.asyncDispose]() {
       // an API server with open watches takes up to a minute to end otherwise
-      for (const child of [manager, api, etcd]) if (child !== undefined) await stop(child, 'SIGKILL');
+      for (const child of [manager, scheduler, api, etcd]) if (child !== undefined) await stop(child, 'SIGKILL');
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -132,18 +158,34 @@ function apiServerFlags(place: Place, pki: Pki): string[] {
     '--service-account-issuer=https://kubernetes.default.svc',
     `--service-account-key-file=${pki.path('sa.pub')}`,
     `--service-account-signing-key-file=${pki.path('sa.key')}`,
-    '--authorization-mode=RBAC',
+    `--kubelet-client-certificate=${pki.path('admin.crt')}`,
+    `--kubelet-client-key=${pki.path('admin.key')}`,
+    `--kubelet-certificate-authority=${pki.path('ca.crt')}`,
+    '--kubelet-preferred-address-types=InternalIP',
+    '--authorization-mode=Node,RBAC',
+    '--enable-admission-plugins=NodeRestriction',
+    '--allow-privileged',
     '--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112',
   ];
 }
 
-function controllerFlags(pki: Pki): string[] {
+function accessFlags(kubeconfig: string): string[] {
+  const kinds = ['', 'authentication-', 'authorization-'];
   return [
-    `--controllers=${controllers.join(',')}`,
+    ...kinds.map((kind) => `--${kind}kubeconfig=${kubeconfig}`),
+    '--leader-elect=false',
+    '--bind-address=127.0.0.1',
+  ];
+}
+
+function controllerFlags(pki: Pki, names: readonly string[]): string[] {
+  return [
+    `--controllers=${names.join(',')}`,
+    `--cluster-signing-cert-file=${pki.path('ca.crt')}`,
+    `--cluster-signing-key-file=${pki.path('ca.key')}`,
     `--service-account-private-key-file=${pki.path('sa.key')}`,
     `--root-ca-file=${pki.path('ca.crt')}`,
     '--use-service-account-credentials',
     '--allocate-node-cidrs=false',
-    '--bind-address=127.0.0.1',
   ];
 }

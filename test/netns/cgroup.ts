@@ -9,6 +9,14 @@ export function cgroup2Mount(): string {
   throw new Error('no cgroup2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup/unified');
 }
 
+/** Where the hierarchies of cgroup version 1 are mounted; none on a machine that has version 2 alone. */
+export function cgroup1Mounts(): string[] {
+  const mounts = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' '));
+  return mounts.flatMap(([, path, type]) => (type === 'cgroup' && path !== undefined ? [path] : []));
+}
+
 /** Kills what still runs in a cgroup and below it, and removes it; nothing happens if it is not there. */
 export function removeCgroup(path: string): void {
   let names: string[];

@@ -6,7 +6,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, readdirSync, rmdirSync, statSync } from 'node:fs';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { cgroup2Mount, killNow, removeCgroup } from './cgroup.ts';
+import { cgroup1Mounts, cgroup2Mount, killNow, removeCgroup } from './cgroup.ts';
 
 /** Holds the private bpffs of each lab. */
 export const mountRoot = '/run/bpfsvc-lab';
@@ -33,7 +33,8 @@ export function sweepStaleLabs(): void {
 /** Ends the processes in a lab's namespaces and removes these, its cgroups and its bpffs. What is not there is fine. */
 export function removeLab(prefix: string): void {
   removeNamespaces(list('/run/netns').filter((name) => name.startsWith(`${prefix}-`)));
-  removeCgroup(`${cgroup2Mount()}/${prefix}`);
+  // a cluster's nodes have cgroups in the hierarchies of version 1 too, where there are some
+  for (const mount of [cgroup2Mount(), ...cgroup1Mounts()]) removeCgroup(`${mount}/${prefix}`);
   const mount = `${mountRoot}/${prefix}`;
   if (!existsSync(mount)) return;
   // Lazy: a program that is still being torn down may hold it for a moment.

@@ -1,0 +1,96 @@
+/**
+ * Upstream's own tests, `[sig-network]` of e2e.test, on a cluster of ours: e2e-tests.txt says which, in parts.
+ *
+ *   node test/cluster/e2e.ts [PART...]         all parts, unless some are named
+ *   PROXY=bpfsvc|nftables|iptables             default bpfsvc
+ *   E2E_PROCESSES=N                            how many tests at a time; default 4 for each CPU
+ *   E2E_FOCUS=REGEX                            of the chosen ones only those whose name it matches
+ *
+ * Tells what passed, failed and was skipped and why; exit code 1 if anything failed. Logs and reports stay in build/cluster.
+ */
+import { mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { type Cluster, clustersFolder, startCluster } from './cluster.ts';
+import { focusOn, type Outcome, parseReport, parseTestList, type TestList, type TestPart } from './e2e-list.ts';
+import { parseProxy } from './proxy.ts';
+
+const list: TestList = parseTestList(readFileSync(new URL('e2e-tests.txt', import.meta.url), 'utf8'));
+const processes = Number(process.env.E2E_PROCESSES || 4 * availableParallelism());
+const focus = new RegExp(process.env.E2E_FOCUS ?? '');
+
+function chosenParts(words: readonly string[]): TestPart[] {
+  const unknown = words.find((word) => !list.parts.some(({ name }) => name === word));
+  if (unknown !== undefined) {
+    throw new RangeError(`no part ${unknown}; there are ${list.parts.map(({ name }) => name).join(', ')}`);
+  }
+  const parts = list.parts.filter(({ name }) => words.length === 0 || words.includes(name));
+  return parts.map((part) => ({ ...part, tests: part.tests.filter((test) => focus.test(test)) }));
+}
+
+/** Runs them to the end, and reads the report. Tests marked Serial run alone, after the others. */
+async function runPart(cluster: Cluster, part: TestPart, folder: string): Promise<Outcome[]> {
+  const { lab, control, programs } = cluster;
+  const reports = join(folder, part.name);
+  rmSync(reports, { recursive: true, force: true });
+  mkdirSync(reports, { recursive: true });
+  const ginkgo = [join(programs.tests, 'ginkgo'), '-v', '--no-color', '--timeout=60m', `--procs=${processes}`];
+  const about = [
+    '--provider=skeleton',
+    `--kubeconfig=${control.kubeconfig('admin')}`,
+    `--kubectl-path=${programs.kubernetes}/kubectl`,
+    `--report-dir=${reports}`,
+    `--num-nodes=${lab.nodes.length}`,
+    '--allowed-not-ready-nodes=0',
+    '--node-os-distro=debian',
+  ];
+  const command = [...ginkgo, `--focus=${focusOn(part.tests)}`, join(programs.tests, 'e2e.test'), '--', ...about];
+  const log = openSync(join(reports, 'log'), 'w');
+  const child = lab.spawn(lab.outside, command, { stdio: ['ignore', log, log] });
+  await new Promise((resolve) => child.once('close', resolve));
+  return readdirSync(reports)
+    .filter((name) => name.endsWith('.xml'))
+    .flatMap((name) => parseReport(readFileSync(join(reports, name), 'utf8')));
+}
+
+/** One line a test; one that is in no report did not run to its end. */
+function tell(part: TestPart, outcomes: readonly Outcome[]): { passed: number; failed: number; skipped: number } {
+  const tally = { passed: 0, failed: 0, skipped: 0 };
+  for (const test of part.tests) {
+    const outcome = outcomes.find((candidate) => candidate.test.startsWith(test));
+    const { result, seconds, reason } = outcome ?? { result: 'failed', seconds: 0, reason: 'did not end' };
+    tally[result]++;
+    const mark = { passed: '✔', failed: '✘', skipped: '-' }[result];
+    console.log(
+      `  ${mark} ${seconds.toFixed(0).padStart(4)} s  ${test}${reason === '' ? '' : `\n            ${reason}`}`,
+    );
+  }
+  return tally;
+}
+
+function tellSkips(): void {
+  console.log('\nof upstream’s [sig-network] these do not run here:');
+  for (const { reason, tests } of list.skips) console.log(`  - ${tests.source}: ${reason}`);
+}
+
+const proxy = parseProxy(process.env.PROXY || 'bpfsvc');
+const parts = chosenParts(process.argv.slice(2));
+const folder = join(clustersFolder, `e2e-${proxy}`);
+const began = performance.now();
+const minutes = (since: number): string => `${((performance.now() - since) / 60_000).toFixed(1)} min`;
+const cluster = await startCluster({ tag: 'e2e', proxy, tell: (text) => console.log(`  ${text}`) });
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130)); // the reaper cleans up
+const total = { passed: 0, failed: 0, skipped: 0 };
+for (const part of parts.filter(({ tests }) => tests.length > 0)) {
+  console.log(`\n${part.name}: ${part.about} (${part.tests.length} tests, ${processes} at a time)`);
+  const start = performance.now();
+  const tally = tell(part, await runPart(cluster, part, folder));
+  console.log(`  ${tally.passed} passed, ${tally.failed} failed, ${tally.skipped} skipped (${minutes(start)})`);
+  for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += tally[key];
+}
+await cluster[Symbol.asyncDispose]();
+tellSkips();
+console.log(
+  `\nunder ${proxy}: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped (${minutes(began)}); logs in ${folder}`,
+);
+process.exitCode = total.failed === 0 ? 0 : 1;
