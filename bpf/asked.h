@@ -26,8 +26,8 @@ PURE bool client_of(struct bpf_sock_addr *ctx, const struct call *call, const st
 	return true;
 }
 
-/* Connected UDP of pods cannot be moved off a dead backend from here, and affinity wants an address: tc has
- * both. */
+/* Connected UDP of pods cannot be moved off a dead backend from here, and affinity and hashes of the client want an
+ * address: tc has both. */
 PURE bool is_left_to_tc(const struct call *call, const struct frontend *frontend, const struct switches *node)
 {
 	if (call->in_host || !node->pods_at_tc)
@@ -35,7 +35,7 @@ PURE bool is_left_to_tc(const struct call *call, const struct frontend *frontend
 	/* of a socket the source cannot be replaced */
 	if (is_masqueraded_always(frontend))
 		return true;
-	return frontend->affinity_seconds ||
+	return frontend->affinity_seconds || is_by_client(frontend) ||
 	       (call->frontend.protocol == IPPROTO_UDP && (call->connected || call->has_peer));
 }
 

@@ -141,21 +141,23 @@ PURE int choose_service(const struct packet *packet, const struct frontend *fron
 	if (!pool_of(frontend, outside).count)
 		return frontend->flags & FRONTEND_HAS_ENDPOINT ? REASON_DROP_NO_LOCAL_ENDPOINT
 							       : REASON_REJECT_NO_ENDPOINT;
-	if (!choose_backend(frontend, outside, &packet->tuple.source, &backend))
+	if (!choose_backend(frontend, outside, &packet->tuple.source, &packet->tuple.destination, &backend))
 		return REASON_DROP_UNSTABLE_ROW;
+	if (is_by_connections(frontend))
+		flow->flags = FLOW_COUNTED;
 	flow->destination = backend.address;
 	flow->destination_port = backend.port;
 	if (packet->tuple.hook != HOOK_FROM_POD) {
 		if (!keeps_source(class, packet, frontend, &backend))
-			flow->flags = FLOW_MASQUERADE | (is_masqueraded_always(frontend) ? FLOW_EXIT : 0);
+			flow->flags |= FLOW_MASQUERADE | (is_masqueraded_always(frontend) ? FLOW_EXIT : 0);
 		return REASON_CONNECTED_WIRE;
 	}
 	if (same_address(&backend.address, &packet->tuple.source)) {
 		/* a pod drops what comes from its own address: let it come from the Service's */
 		flow->source = packet->tuple.destination;
-		flow->flags = FLOW_HAIRPIN;
+		flow->flags |= FLOW_HAIRPIN;
 	} else if (is_masqueraded_always(frontend)) {
-		flow->flags = FLOW_EXIT;
+		flow->flags |= FLOW_EXIT;
 	}
 	return REASON_CONNECTED_POD;
 }

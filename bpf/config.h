@@ -17,6 +17,7 @@ const enum node_address_flag *anchor_node_address_flag __attribute__((unused));
 const enum source_class *anchor_source_class __attribute__((unused));
 const enum wire_flag *anchor_wire_flag __attribute__((unused));
 const enum hook *anchor_hook __attribute__((unused));
+const enum scheduler *anchor_scheduler __attribute__((unused));
 const enum flow_flag *anchor_flow_flag __attribute__((unused));
 const enum flow_state *anchor_flow_state __attribute__((unused));
 const enum reason *anchor_reason __attribute__((unused));

@@ -33,12 +33,14 @@ PURE int choose(struct bpf_sock_addr *ctx, const struct call *call, const struct
 
 	if (sends && remembered_choice(call, frontend, backend))
 		return 0;
-	known = frontend->affinity_seconds && client_of(ctx, call, node, &client);
-	if (!choose_backend(frontend, false, known ? &client : NULL, backend))
+	known = (frontend->affinity_seconds || is_by_client(frontend)) && client_of(ctx, call, node, &client);
+	if (!choose_backend(frontend, false, known ? &client : NULL, &call->frontend.address, backend))
 		return REASON_DROP_UNSTABLE_ROW;
 	if (is_out_of_reach(ctx, call, backend, node))
 		return REASON_REJECT_NO_ENDPOINT;
 	use(tell_call(&call->frontend, backend, frontend->service_port, REASON_CONNECTED_SOCKET));
+	if (is_by_connections(frontend))
+		socket_count(ctx, frontend->service_port, backend);
 	/* a connected socket may still be given the address with each datagram */
 	if (call->frontend.protocol == IPPROTO_UDP)
 		peer_set(&udp_choices, &call->frontend, &backend->address, backend->port, frontend->service_port);
@@ -109,6 +111,17 @@ PURE int to_frontend(struct bpf_sock_addr *ctx, bool ipv6)
 	key.port = ctx->user_port;
 	if (peer_find(socket_reverse, &key, &peer))
 		write_address(ctx, ipv6, &peer.address, peer.port);
+	return ALLOW;
+}
+
+/* Of every socket of these families, however it came to its end. */
+SEC("cgroup/sock_release")
+int sock_release(struct bpf_sock *ctx)
+{
+	struct connections_key *place = bpf_sk_storage_get(&counted_sockets, ctx, NULL, 0);
+
+	if (place)
+		socket_uncount(place);
 	return ALLOW;
 }
 

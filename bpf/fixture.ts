@@ -9,16 +9,21 @@ import {
   config,
   type Flow,
   type FlowKey,
+  type Frontend,
   frontendFlag,
   maps,
   nodeAddressFlag,
   reason,
+  type Segment,
   type Switches,
+  scheduler,
   sourceClass,
   wireFlag,
 } from '../src/layout.gen.ts';
 import { addressToHex } from '../src/model/address.ts';
+import type { Scheduler } from '../src/model/scheduler.ts';
 import { checkOf } from '../src/plan/check.ts';
+import { type BackendText, slotsOf } from './slots.ts';
 
 export const TCP = 6;
 export const UDP = 17;
@@ -27,7 +32,7 @@ export const UDP = 17;
 export const verdict = { unspec: 0xffffffff, shot: 2, redirect: 7 } as const;
 export const xdpVerdict = { pass: 2, tx: 3, redirect: 4 } as const;
 
-export type BackendText = readonly [address: string, port: number];
+export type { BackendText };
 
 export interface FrontendFacts {
   readonly address: string;
@@ -37,6 +42,7 @@ export interface FrontendFacts {
   readonly any: readonly BackendText[];
   readonly local?: readonly BackendText[];
   readonly affinitySeconds?: number;
+  readonly scheduler?: Scheduler;
   readonly flags?: number;
   /** An externalIP or load balancer IP: ports that are no Service's are not ours. */
   readonly external?: boolean;
@@ -90,40 +96,37 @@ export class Programs implements Disposable {
     return found.testRun({ data: frame, context });
   }
 
-  /** A sorted segment with these backends. */
-  pool(backends: readonly BackendText[]): { start: number; count: number } {
+  /** A segment with these backends, and with the table that the scheduler needs. */
+  pool(backends: readonly BackendText[], by: Scheduler = 'random'): Segment {
     const start = this.#nextSlot;
-    const rows = backends
-      .map(([address, port]) => maps.backends.value.encode({ address: addressToHex(address), port, flags: 0 }))
-      .sort();
-    for (const row of rows) this.map('backends').update(bytes(maps.backends.key.encode(this.#nextSlot++)), bytes(row));
-    return { start: rows.length ? start : 0, count: rows.length };
+    const slots = slotsOf(backends, by);
+    const keys = slots.map(() => maps.backends.key.encode(this.#nextSlot++));
+    if (slots.length > 0) this.map('backends').updateBatch(bytes(keys.join('')), bytes(slots.join('')));
+    return { start: slots.length ? start : 0, count: backends.length };
   }
 
   /** A frontend with its pools, and the row that says its address is a Service's. */
   serve(facts: FrontendFacts): void {
-    const hasEndpoint = facts.any.length > 0 || (facts.local ?? []).length > 0;
+    const { servicePort, local = [], scheduler: by = 'random', affinitySeconds = 0 } = facts;
+    const hasEndpoint = facts.any.length > 0 || local.length > 0;
     this.setFrontend(facts.address, facts.port, facts.protocol, {
-      any: this.pool(facts.any),
-      local: this.pool(facts.local ?? []),
-      servicePort: facts.servicePort,
-      affinitySeconds: facts.affinitySeconds ?? 0,
+      ...{ any: this.pool(facts.any, by), local: this.pool(local, by) },
+      ...{ servicePort, affinitySeconds, scheduler: scheduler[by] },
       flags: facts.flags ?? (hasEndpoint ? frontendFlag.has_endpoint : 0),
     });
     const none = { start: 0, count: 0 };
-    const { servicePort } = facts;
     const flags = facts.external ? frontendFlag.external_address : frontendFlag.address;
-    const row = { any: none, local: none, servicePort, affinitySeconds: 0, flags };
-    this.setFrontend(facts.address, 0, 0, row);
+    this.setFrontend(facts.address, 0, 0, { any: none, local: none, servicePort, affinitySeconds: 0, flags });
   }
 
   setFrontend(
     address: string,
     port: number,
     protocol: number,
-    row: Omit<Parameters<typeof maps.frontends.value.encode>[0], 'check'>,
+    { scheduler: number = scheduler.random, ...rest }: Omit<Frontend, 'check' | 'scheduler'> & Partial<Frontend>,
     spoil = 0,
   ): void {
+    const row = { ...rest, scheduler: number };
     const key = maps.frontends.key.encode({ address: addressToHex(address), port, protocol });
     const value = maps.frontends.value.encode({ ...row, check: 0 });
     const check = (checkOf(key, value.slice(0, -8)) ^ spoil) >>> 0;
@@ -138,9 +141,10 @@ export class Programs implements Disposable {
   serveNodePort(family: 4 | 6, facts: Omit<FrontendFacts, 'address'>): void {
     const address = family === 4 ? '::ffff:0.0.0.0' : '::';
     const flags = facts.flags ?? (facts.any.length > 0 ? frontendFlag.has_endpoint : 0);
-    const { port, protocol, servicePort, affinitySeconds = 0 } = facts;
-    const [any, local] = [this.pool(facts.any), this.pool(facts.local ?? [])];
-    this.setFrontend(address, port, protocol, { any, local, servicePort, affinitySeconds, flags });
+    const { port, protocol, servicePort, affinitySeconds = 0, scheduler: by = 'random' } = facts;
+    const [any, local] = [this.pool(facts.any, by), this.pool(facts.local ?? [], by)];
+    const row = { any, local, servicePort, affinitySeconds, flags, scheduler: scheduler[by] };
+    this.setFrontend(address, port, protocol, row);
   }
 
   addNodeAddress(address: string): void {

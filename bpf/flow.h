@@ -211,8 +211,12 @@ PURE void tell_end(const struct flow_key *key, const struct flow *flow, int foun
 {
 	bool idle = found == EXPIRED || found == LAPSED;
 
-	if (!is_closing(flow->state))
-		use(tell(key, flow, flow->service_port, idle ? REASON_ENDED_IDLE : REASON_ENDED_REPLACED));
+	if (is_closing(flow->state))
+		return;
+	use(tell(key, flow, flow->service_port, idle ? REASON_ENDED_IDLE : REASON_ENDED_REPLACED));
+	/* of one that was idle the agent may know already */
+	if (!idle && flow->flags & FLOW_COUNTED)
+		use(flow_count(key, flow, -1));
 }
 
 /* Deletes a row and its twin, wherever they stand. */

@@ -90,16 +90,18 @@ PURE bool is_confirmed(const struct packet *packet, const struct flow *flow)
  */
 PURE bool is_anothers_answer(const struct packet *packet, const struct flow *flow)
 {
-	return is_tcp(packet) && (flow->flags & ~FLOW_BYPASS) == FLOW_REPLY && !(flow->state & FLOW_REPLIED) &&
-	       !(packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_RST_BIT));
+	return is_tcp(packet) && (flow->flags & ~(FLOW_BYPASS | FLOW_COUNTED)) == FLOW_REPLY &&
+	       !(flow->state & FLOW_REPLIED) && !(packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_RST_BIT));
 }
 
 /* Tells it if this packet closes its flow. `news`: what it adds to the state. */
 PURE void tell_closing(const struct packet *packet, const struct flow *flow, __u8 news)
 {
-	if (!is_closing(flow->state) && is_closing(flow->state | news))
-		use(tell(&packet->tuple, flow, flow->service_port,
-			 news & FLOW_RESET ? REASON_ENDED_RESET : REASON_ENDED_FIN));
+	if (is_closing(flow->state) || !is_closing(flow->state | news))
+		return;
+	use(tell(&packet->tuple, flow, flow->service_port, news & FLOW_RESET ? REASON_ENDED_RESET : REASON_ENDED_FIN));
+	if (flow->flags & FLOW_COUNTED)
+		use(flow_count(&packet->tuple, flow, -1));
 }
 
 /* The bookkeeping of a packet that is due. `source_mac`: of a reply to a pod, where it came from. */

@@ -163,6 +163,39 @@ struct {
 	__type(value, struct socket_peer);
 } socket_reverse SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct round_key);
+	__type(value, struct round);
+} rounds SEC(".maps");
+
+/* Of sockets: made by programs and never written by user space, which may only take away what nobody can choose. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct connections_key);
+	__type(value, struct connections);
+} socket_connections SEC(".maps");
+
+/* Of flows: an eviction tells nobody, so that user space counts them again now and then. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct connections_key);
+	__type(value, struct connections);
+} flow_connections SEC(".maps");
+
+/* Where a socket is counted; it goes with the socket. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct connections_key);
+} counted_sockets SEC(".maps");
+
 /*
  * Stand-ins, which nobody looks at, for the maps of the generation before: those are put in here where a size changes, and
  * their rows count until they are copied (state.h).

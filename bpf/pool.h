@@ -1,20 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
 #include "frontend.h"
-#include "state.h"
+#include "schedule.h"
 
 /*
- * A pool is a segment of `backends`, sorted by the bytes of address and port. A live segment is never
+ * A pool is a segment of `backends`, sorted by the bytes of address and port; a table may follow it (schedule.h). A live segment is never
  * written: the agent fills a fresh one, flips the frontend row and frees the old one after an RCU grace
  * period. So whatever a program reads through one copy of a frontend row is one pool, whole.
  */
 
-/* The backends that the policies allow to a client; `outside`: neither a pod nor the node itself. */
-PURE struct segment pool_of(const struct frontend *frontend, bool outside)
+/* Do the policies give a client one of this node? `outside`: neither a pod nor the node itself. */
+PURE bool has_local_pool(const struct frontend *frontend, bool outside)
 {
 	__u32 local = outside ? FRONTEND_LOCAL_ONLY | FRONTEND_LOCAL_OUTSIDE : FRONTEND_LOCAL_ONLY;
 
-	return frontend->flags & local ? frontend->local : frontend->any;
+	return frontend->flags & local;
+}
+
+/* The backends that the policies allow to a client. */
+PURE struct segment pool_of(const struct frontend *frontend, bool outside)
+{
+	return has_local_pool(frontend, outside) ? frontend->local : frontend->any;
 }
 
 /* <0, 0, >0 as memcmp of the two rows' bytes. */
@@ -72,56 +78,66 @@ PURE bool is_removed(__u32 service_port, const struct address *address, __be16 p
 	return has_removed_backends() && bpf_map_lookup_elem(&removed_backends, &key);
 }
 
-/* Uniform over the pool, which is not empty. */
-PURE bool pool_pick(struct segment pool, struct backend *backend)
-{
-	__u32 slot = pool.start + (__u32)(((__u64)bpf_get_prandom_u32() * pool.count) >> 32);
-	const struct backend *row = bpf_map_lookup_elem(&backends, &slot);
-
-	if (!row)
-		return false;
-	*backend = *row;
-	return true;
-}
-
 /*
- * Chooses for a new connection: the backend this client had, if affinity asks for it, it is still in the pool
- * and not too long ago; else any. `client`: NULL where the source is not known or does not matter; `outside`: see pool_of().
+ * The backend that this client had, if it is still in the pool and not too long ago. A row that was recycled for another client
+ * is harmless: its backend counts only if it is in this pool.
  */
-__noinline int choose_backend(const struct frontend *frontend, bool outside, const struct address *client,
-			      struct backend *backend)
+__noinline int affinity_find(const struct frontend *frontend, bool local, const struct address *client,
+			     struct backend *backend)
 {
 	struct affinity_key key = {};
-	struct affinity fresh = {};
-	struct affinity *old;
+	struct backend wanted = {};
 	struct segment pool;
+	struct affinity *old;
 
-	if (!frontend || !backend)
+	if (!frontend || !client || !backend)
 		return false;
-	pool = pool_of(frontend, outside);
-	if (!frontend->affinity_seconds || !client)
-		return pool_pick(pool, backend);
-
 	key.service_port = frontend->service_port;
 	key.client = *client;
 	old = find_row(affinity, &key);
-	if (old) {
-		/* a recycled row of another client is harmless: its backend counts only if it is in this pool
-		 */
-		struct backend wanted = {.address = old->backend, .port = old->backend_port};
-
-		if (seconds_since(old->seen) < frontend->affinity_seconds &&
-		    pool_contains(pool.start, pool.count, &wanted)) {
-			old->seen = now_seconds();
-			*backend = wanted;
-			return true;
-		}
-	}
-	if (!pool_pick(pool, backend))
+	if (!old)
 		return false;
+	wanted.address = old->backend;
+	wanted.port = old->backend_port;
+	pool = local ? frontend->local : frontend->any;
+	if (seconds_since(old->seen) >= frontend->affinity_seconds || !pool_contains(pool.start, pool.count, &wanted))
+		return false;
+	old->seen = now_seconds();
+	*backend = wanted;
+	return true;
+}
+
+__noinline int affinity_set(__u32 service_port, const struct address *client, const struct backend *backend)
+{
+	struct affinity_key key = {};
+	struct affinity fresh = {};
+
+	if (!client || !backend)
+		return done();
+	key.service_port = service_port;
+	key.client = *client;
 	fresh.backend = backend->address;
 	fresh.backend_port = backend->port;
 	fresh.seen = now_seconds();
 	bpf_map_update_elem(&affinity, &key, &fresh, BPF_ANY);
+	return done();
+}
+
+/*
+ * Chooses for a new connection: the backend this client had, if affinity asks for it, else as the scheduler has it. `client`:
+ * NULL where the source is not known or does not matter; `asked`: the address that stands for the Service; `outside`: see
+ * has_local_pool().
+ */
+PURE bool choose_backend(const struct frontend *frontend, bool outside, const struct address *client,
+			 const struct address *asked, struct backend *backend)
+{
+	bool local = has_local_pool(frontend, outside), sticks = frontend->affinity_seconds && client;
+
+	if (sticks && affinity_find(frontend, local, client, backend))
+		return true;
+	if (!schedule(frontend, local, frontend->scheduler == SCHEDULER_DH ? asked : client, backend))
+		return false;
+	if (sticks)
+		use(affinity_set(frontend->service_port, client, backend));
 	return true;
 }

@@ -67,6 +67,7 @@ const mapTypes: Readonly<Record<number, string>> = {
   9: 'lru_hash',
   10: 'lru_percpu_hash',
   11: 'lpm_trie',
+  24: 'sk_storage',
   27: 'ringbuf',
 };
 

@@ -169,6 +169,38 @@ PURE void remember_peer(const struct call *call, const struct frontend *frontend
 	peer_set(&socket_reverse, &key, &call->frontend.address, call->frontend.port, frontend->service_port);
 }
 
+PURE void socket_uncount(struct connections_key *place)
+{
+	struct connections *row = bpf_map_lookup_elem(&socket_connections, place);
+
+	if (row)
+		__sync_fetch_and_add(&row->count, -1);
+	place->service_port = 0;
+}
+
+/*
+ * This backend has the socket now, and no longer that of its last choice. The kernel holds the socket's lock. One that cannot be
+ * remembered is not counted, for it would be for good.
+ */
+PURE void socket_count(struct bpf_sock_addr *ctx, __u32 service_port, const struct backend *backend)
+{
+	struct connections_key key = {.address = backend->address, .service_port = service_port, .port = backend->port};
+	struct connections_key *place = NULL;
+	struct connections *row;
+
+	if (ctx->sk)
+		place = bpf_sk_storage_get(&counted_sockets, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!place)
+		return;
+	if (place->service_port)
+		socket_uncount(place);
+	row = connections_take(&socket_connections, &key);
+	if (!row)
+		return;
+	__sync_fetch_and_add(&row->count, 1);
+	*place = key;
+}
+
 /* The socket turns from a Service to an address that may have been its backend: that is its name now. */
 PURE void forget_peer(struct bpf_sock_addr *ctx, struct call *call)
 {

@@ -84,13 +84,27 @@ enum frontend_flag {
 	FRONTEND_LOCAL_OUTSIDE = 1 << 6, /* externalTrafficPolicy Local: who is outside is given one of `local` */
 };
 
+/* How a new connection gets a backend of its pool, see schedule.h. */
+enum scheduler {
+	SCHEDULER_RANDOM = 0,
+	SCHEDULER_RR = 1,
+	SCHEDULER_LC = 2,
+	SCHEDULER_SED = 3, /* without weights what lc is, and so is nq */
+	SCHEDULER_NQ = 4,
+	SCHEDULER_SH = 5,
+	SCHEDULER_DH = 6,
+	SCHEDULER_MAGLEV = 7,
+};
+
 struct frontend {
 	struct segment any;
 	struct segment local;
 	__u32 service_port;	/* key of `names` and, with a reason, of `counters` */
 	__u32 affinity_seconds; /* 0: no session affinity */
-	__u32 flags;		/* enum frontend_flag */
-	__u32 check;		/* hash of the key and all of the above, see frontend.h */
+	__u16 flags;		/* enum frontend_flag */
+	__u8 scheduler;		/* enum scheduler */
+	__u8 zero;
+	__u32 check; /* hash of the key and all of the above, see frontend.h */
 };
 
 struct backend {
@@ -184,7 +198,8 @@ enum flow_flag {
 	/* --masquerade-all: the source becomes this node's where the packet leaves towards the backend. There it is a flow of its
 	 * own, with this flag too and of no Service. */
 	FLOW_EXIT = 1 << 3,
-	FLOW_BYPASS = 1 << 4, /* between two pods of this node: both ways go around its stack while they can */
+	FLOW_BYPASS = 1 << 4,  /* between two pods of this node: both ways go around its stack while they can */
+	FLOW_COUNTED = 1 << 5, /* it stands in `flow_connections` until it ends */
 };
 
 enum flow_state {
@@ -247,6 +262,32 @@ struct affinity {
 	__be16 backend_port;
 	__u16 zero;
 	__u32 seen; /* seconds since boot of the last connection */
+};
+
+/* A pool's place in its round. The pools of a service port's frontends are the same, so they have one round. */
+struct round_key {
+	__u32 service_port;
+	__u8 local; /* 1: the pool "local" */
+	__u8 ipv6;
+	__u16 zero;
+};
+
+struct round {
+	__u64 turns;
+};
+
+/*
+ * Who has connections, of one service port: what another Service has at the same backend is that one's load, as with IPVS.
+ */
+struct connections_key {
+	struct address address;
+	__u32 service_port;
+	__be16 port;
+	__u16 zero;
+};
+
+struct connections {
+	__u32 count; /* below zero, as a signed number, it is none */
 };
 
 /* A socket and the address it talks to. */

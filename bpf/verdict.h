@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
 #include <linux/pkt_cls.h>
+#include "connections.h"
 #include "tell.h"
 
 /*
@@ -24,6 +25,8 @@ PURE void connected(const struct flow_key *asked, const struct flow *flow, enum 
 {
 	use(tell(asked, flow, flow->service_port, reason));
 	count(flow->service_port, reason);
+	if (flow->flags & FLOW_COUNTED)
+		use(flow_count(asked, flow, 1));
 	if (reason != REASON_CONNECTED_DIRECT && flow->source_port != asked->source_port)
 		count(flow->service_port, REASON_CONNECTED_MOVED);
 }

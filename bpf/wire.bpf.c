@@ -64,11 +64,11 @@ static __noinline int choose_source(struct __sk_buff *skb, const struct packet *
 		return REASON_DROP_NO_ROUTE;
 	switch (route_find(skb, packet, &flow->destination, 0, &route)) {
 	case WAY_LOCAL:
-		flow->flags &= FLOW_EXIT;
+		flow->flags &= FLOW_EXIT | FLOW_COUNTED;
 		return 0;
 	case WAY_OUT:
 		flow->source = route.source;
-		flow->flags = FLOW_MASQUERADE;
+		flow->flags = FLOW_MASQUERADE | (flow->flags & FLOW_COUNTED);
 		return 0;
 	case WAY_NAMELESS:
 		return REASON_DROP_NO_SOURCE_ADDRESS;

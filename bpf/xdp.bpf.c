@@ -91,7 +91,7 @@ PURE bool is_for_tc(const struct packet *packet, const struct flow *flow, __u32 
 {
 	if (packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_FIN_BIT | TCP_FLAG_RST_BIT))
 		return true;
-	if ((flow->flags & ~FLOW_REPLY) != FLOW_MASQUERADE || is_closing(flow->state))
+	if ((flow->flags & ~(FLOW_REPLY | FLOW_COUNTED)) != FLOW_MASQUERADE || is_closing(flow->state))
 		return true;
 	if (age > 1 || (age && bpf_get_prandom_u32() % UNASKED_SECONDS == 0))
 		return true;

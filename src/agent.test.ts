@@ -43,6 +43,7 @@ function told(tables: Tables): string[] {
   const reading: Reading = {
     tables,
     counters: new Map(),
+    connections: new Map(),
     flows: empty,
     halfOpen: empty,
     affinity: empty,

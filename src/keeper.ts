@@ -4,6 +4,7 @@ import { type RefusedBind, watchBinds } from './bind-watch.ts';
 import { driftOf } from './drift.ts';
 import { apply, type Failed, type Write, writeTo } from './kernel/apply.ts';
 import type { Attached } from './kernel/attached.ts';
+import { recountFlows } from './kernel/connections.ts';
 import { forgetCounters, keepCounters } from './kernel/counters.ts';
 import type { Datapath } from './kernel/datapath.ts';
 import type { Generation } from './kernel/generation.ts';
@@ -14,6 +15,7 @@ import { chooseSizes, type Sizes } from './kernel/sizes.ts';
 import { readTables } from './kernel/tables.ts';
 import { u32 } from './layout.gen.ts';
 import type { Problem } from './model/service.ts';
+import { balancedBackends } from './plan/balanced.ts';
 import {
   beginGrace,
   type Capacity,
@@ -68,7 +70,7 @@ export interface Keeper {
   readonly rowCounts: Partial<Readonly<Record<TableName, number>>>;
   /** NodePorts that processes of this node were refused since it was last asked. */
   refusedBinds(): readonly RefusedBind[];
-  /** Now and then: looks again, in the next pass, whether UDP flows still point at backends that were removed. */
+  /** Now and then: looks again, in the next pass, whether UDP flows still point at backends that were removed, and counts flows. */
   review(): void;
 }
 
@@ -83,6 +85,7 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
   let graceWanted = false;
   /** What a person asked for decides once; afterwards maps only grow. */
   let asked: Partial<Sizes> = sizes;
+  let isRecountDue = true;
   const udp = makeUdpKeeper(log);
   const findRefusedBinds = watchBinds();
 
@@ -115,7 +118,16 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
     await forgetCounters(generation.state.counters, idsDeleted(confirmed));
     await udp.endSockets(world, known, generation.state);
     if (plan.frees) wantGrace();
+    if (isRecountDue) await recount(generation, known);
     return { rows: confirmed.length, failed, problems: plan.problems };
+  }
+
+  /** The flow tables are large: nobody looks through them while no Service asks for its connections, nor did. */
+  async function recount({ state }: Generation, known: Inventory): Promise<void> {
+    isRecountDue = false;
+    const served = balancedBackends(known);
+    const isCounted = [state.flow_connections, state.socket_connections].some((map) => map.nextKey(undefined));
+    if (served.size > 0 || isCounted) await recountFlows(state, (key) => served.has(key));
   }
 
   async function replace(world: World, options: PlanOptions, required: Partial<Capacity>): Promise<Pass> {
@@ -208,7 +220,7 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
       return held && generation ? driftOf(udp.withRemovals(world), held, generation.sizes, options) : [];
     },
     get isDue() {
-      return udp.isDue;
+      return udp.isDue || (isRecountDue && held !== undefined);
     },
     get rowCounts() {
       if (held === undefined) return {};
@@ -220,7 +232,10 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
       const { generation } = datapath;
       return held && generation ? findRefusedBinds(held, generation.state.counters) : [];
     },
-    review: () => udp.review(),
+    review() {
+      isRecountDue ||= held !== undefined && balancedBackends(held).size > 0;
+      udp.review();
+    },
   };
 }
 

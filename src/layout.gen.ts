@@ -182,6 +182,43 @@ export const config: Codec<Config> = {
   },
 };
 
+export const connections: Codec<number> = {
+  size: 4,
+  encode(value) {
+    putU32(0, value, 'connections');
+    return written(4);
+  },
+  decode(hex) {
+    read(hex, 4, 'connections');
+    return getU32(0);
+  },
+};
+
+export interface ConnectionsKey {
+  readonly address: string;
+  readonly servicePort: number;
+  readonly port: number;
+}
+
+export const connectionsKey: Codec<ConnectionsKey> = {
+  size: 24,
+  encode(value) {
+    putHex(0, 16, value.address, 'connections_key.address');
+    putU32(16, value.servicePort, 'connections_key.service_port');
+    putBe16(20, value.port, 'connections_key.port');
+    putZeros(22, 2);
+    return written(24);
+  },
+  decode(hex) {
+    read(hex, 24, 'connections_key');
+    return {
+      address: hex.slice(0, 32),
+      servicePort: getU32(16),
+      port: getBe16(20),
+    };
+  },
+};
+
 export const counter: Codec<bigint> = {
   size: 8,
   encode(value) {
@@ -439,6 +476,7 @@ export interface Frontend {
   readonly servicePort: number;
   readonly affinitySeconds: number;
   readonly flags: number;
+  readonly scheduler: number;
   readonly check: number;
 }
 
@@ -451,7 +489,9 @@ export const frontend: Codec<Frontend> = {
     putU32(12, value.local.count, 'frontend.local.count');
     putU32(16, value.servicePort, 'frontend.service_port');
     putU32(20, value.affinitySeconds, 'frontend.affinity_seconds');
-    putU32(24, value.flags, 'frontend.flags');
+    putU16(24, value.flags, 'frontend.flags');
+    putU8(26, value.scheduler, 'frontend.scheduler');
+    putZeros(27, 1);
     putU32(28, value.check, 'frontend.check');
     return written(32);
   },
@@ -468,7 +508,8 @@ export const frontend: Codec<Frontend> = {
       },
       servicePort: getU32(16),
       affinitySeconds: getU32(20),
-      flags: getU32(24),
+      flags: getU16(24),
+      scheduler: getU8(26),
       check: getU32(28),
     };
   },
@@ -554,6 +595,43 @@ export const removedBackendKey: Codec<RemovedBackendKey> = {
       address: hex.slice(0, 32),
       servicePort: getU32(16),
       port: getBe16(20),
+    };
+  },
+};
+
+export const round: Codec<bigint> = {
+  size: 8,
+  encode(value) {
+    putU64(0, value, 'round');
+    return written(8);
+  },
+  decode(hex) {
+    read(hex, 8, 'round');
+    return getU64(0);
+  },
+};
+
+export interface RoundKey {
+  readonly servicePort: number;
+  readonly local: number;
+  readonly ipv6: number;
+}
+
+export const roundKey: Codec<RoundKey> = {
+  size: 8,
+  encode(value) {
+    putU32(0, value.servicePort, 'round_key.service_port');
+    putU8(4, value.local, 'round_key.local');
+    putU8(5, value.ipv6, 'round_key.ipv6');
+    putZeros(6, 2);
+    return written(8);
+  },
+  decode(hex) {
+    read(hex, 8, 'round_key');
+    return {
+      servicePort: getU32(0),
+      local: getU8(4),
+      ipv6: getU8(5),
     };
   },
 };
@@ -809,6 +887,7 @@ export const flowFlag = {
   masquerade: 4,
   exit: 8,
   bypass: 16,
+  counted: 32,
 } as const;
 
 const flowFlagNames: Readonly<Record<number, string>> = {
@@ -817,6 +896,7 @@ const flowFlagNames: Readonly<Record<number, string>> = {
   [4]: 'masquerade',
   [8]: 'exit',
   [16]: 'bypass',
+  [32]: 'counted',
 };
 
 /** 'unknown_N' for a number that is not in enum flow_flag. */
@@ -971,6 +1051,33 @@ export function reasonName(value: number): string {
   return reasonNames[value] ?? `unknown_${value}`;
 }
 
+export const scheduler = {
+  random: 0,
+  rr: 1,
+  lc: 2,
+  sed: 3,
+  nq: 4,
+  sh: 5,
+  dh: 6,
+  maglev: 7,
+} as const;
+
+const schedulerNames: Readonly<Record<number, string>> = {
+  [0]: 'random',
+  [1]: 'rr',
+  [2]: 'lc',
+  [3]: 'sed',
+  [4]: 'nq',
+  [5]: 'sh',
+  [6]: 'dh',
+  [7]: 'maglev',
+};
+
+/** 'unknown_N' for a number that is not in enum scheduler. */
+export function schedulerName(value: number): string {
+  return schedulerNames[value] ?? `unknown_${value}`;
+}
+
 export const sourceClass = {
   outside: 0,
   node: 1,
@@ -1011,8 +1118,10 @@ export const maps: {
   readonly affinity: MapLayout<AffinityKey, Affinity>;
   readonly affinity_before: MapLayout<AffinityKey, Affinity>;
   readonly backends: MapLayout<number, Backend>;
+  readonly counted_sockets: MapLayout<number, ConnectionsKey>;
   readonly counters: MapLayout<CounterKey, bigint>;
   readonly events: MapLayout<null, Event>;
+  readonly flow_connections: MapLayout<ConnectionsKey, number>;
   readonly flow_hints: MapLayout<number, FlowHint>;
   readonly flows: MapLayout<FlowKey, Flow>;
   readonly flows_before: MapLayout<FlowKey, Flow>;
@@ -1025,7 +1134,9 @@ export const maps: {
   readonly pods: MapLayout<number, number>;
   readonly reject_tokens: MapLayout<number, RejectTokens>;
   readonly removed_backends: MapLayout<RemovedBackendKey, number>;
+  readonly rounds: MapLayout<RoundKey, bigint>;
   readonly service_cidrs: MapLayout<CidrKey, number>;
+  readonly socket_connections: MapLayout<ConnectionsKey, number>;
   readonly socket_reverse: MapLayout<SocketKey, SocketPeer>;
   readonly socket_reverse_before: MapLayout<SocketKey, SocketPeer>;
   readonly source_classes: MapLayout<CidrKey, number>;
@@ -1066,6 +1177,16 @@ export const maps: {
     key: u32,
     value: backend,
   },
+  counted_sockets: {
+    type: 'sk_storage',
+    keySize: 4,
+    valueSize: 24,
+    maxEntries: 0,
+    flags: 1,
+    layout: '53331d9b',
+    key: u32,
+    value: connectionsKey,
+  },
   counters: {
     type: 'percpu_hash',
     keySize: 8,
@@ -1085,6 +1206,16 @@ export const maps: {
     layout: '0e39dff4',
     key: nothing,
     value: event,
+  },
+  flow_connections: {
+    type: 'hash',
+    keySize: 24,
+    valueSize: 4,
+    maxEntries: 131072,
+    flags: 1,
+    layout: 'd003ab73',
+    key: connectionsKey,
+    value: connections,
   },
   flow_hints: {
     type: 'array',
@@ -1132,7 +1263,7 @@ export const maps: {
     valueSize: 32,
     maxEntries: 16384,
     flags: 0,
-    layout: '1ccc7119',
+    layout: '99c1d0e2',
     key: frontendKey,
     value: frontend,
   },
@@ -1206,6 +1337,16 @@ export const maps: {
     key: removedBackendKey,
     value: u32,
   },
+  rounds: {
+    type: 'lru_hash',
+    keySize: 8,
+    valueSize: 8,
+    maxEntries: 16384,
+    flags: 0,
+    layout: '5528a13f',
+    key: roundKey,
+    value: round,
+  },
   service_cidrs: {
     type: 'lpm_trie',
     keySize: 20,
@@ -1215,6 +1356,16 @@ export const maps: {
     layout: 'e0f4ab56',
     key: cidrKey,
     value: u32,
+  },
+  socket_connections: {
+    type: 'hash',
+    keySize: 24,
+    valueSize: 4,
+    maxEntries: 131072,
+    flags: 1,
+    layout: 'd003ab73',
+    key: connectionsKey,
+    value: connections,
   },
   socket_reverse: {
     type: 'lru_hash',
@@ -1309,4 +1460,4 @@ export const maps: {
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = '566989c0';
+export const layoutHash = 'a648abd9';

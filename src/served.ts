@@ -1,5 +1,14 @@
 import { backendText, rowText, servicePortText } from './drift.ts';
-import { type Frontend, frontend, frontendFlag, frontendKey, type Segment, sourceRangeKey, u32 } from './layout.gen.ts';
+import {
+  type Frontend,
+  frontend,
+  frontendFlag,
+  frontendKey,
+  type Segment,
+  schedulerName,
+  sourceRangeKey,
+  u32,
+} from './layout.gen.ts';
 import { addressFromHex } from './model/address.ts';
 import type { NodeTableName, Rows, Tables } from './plan/tables.ts';
 
@@ -37,7 +46,7 @@ function addressFacts({ flags }: Frontend): Served['facts'] {
 }
 
 function portFacts(tables: Tables, row: Frontend, ranges: ReadonlyMap<number, string[]>): Served['facts'] {
-  const { flags, affinitySeconds } = row;
+  const { flags, affinitySeconds, scheduler } = row;
   const isLocal = (flags & frontendFlag.local_only) !== 0;
   const pool = (segment: Segment) => slotsOf(tables, segment);
   const inside = { backends: pool(isLocal ? row.local : row.any) };
@@ -45,7 +54,8 @@ function portFacts(tables: Tables, row: Frontend, ranges: ReadonlyMap<number, st
   const without = { 'without a backend': [flags & frontendFlag.has_endpoint ? 'dropped' : 'rejected'] };
   const affinity = affinitySeconds > 0 ? { 'session affinity': [`${affinitySeconds} s`] } : {};
   const guarded = flags & frontendFlag.source_ranges ? { 'source ranges': ranges.get(row.servicePort) ?? [] } : {};
-  return { ...inside, ...outside, ...without, ...affinity, ...guarded };
+  const by = scheduler > 0 ? { scheduler: [schedulerName(scheduler)] } : {};
+  return { ...inside, ...outside, ...without, ...by, ...affinity, ...guarded };
 }
 
 function slotsOf({ backends }: Tables, { start, count }: Segment): string[] {

@@ -13,6 +13,7 @@ import { RefusedError } from './kernel/refused.ts';
 import { type AllocationRanges, defaultRanges } from './kube/allocate.ts';
 import type { ClusterPlace } from './kube/api/cluster-place.ts';
 import { type Cidr, endpointText } from './model/address.ts';
+import type { Scheduler } from './model/scheduler.ts';
 import { ownVersion } from './own-version.ts';
 import type { ServerAddress } from './server.ts';
 
@@ -32,6 +33,8 @@ export interface StartOptions
   readonly origin: Origin;
   /** As in `ParseSettings`. */
   readonly serviceProxyName: string | null;
+  /** The same. */
+  readonly scheduler: Scheduler;
   /** undefined: the root of the hierarchy. */
   readonly cgroup: string | undefined;
   /** undefined: bpfsvc in the BPF filesystem, which is mounted if need be. */
@@ -60,7 +63,7 @@ export interface StartOptions
  */
 export async function startAgent(options: StartOptions, signal: AbortSignal): Promise<void> {
   const { cgroup, pinDir, serviceCidrs, nodePortRange, nodePorts, masqueradeAll, masqueradeBit, ...others } = options;
-  const { origin, serviceProxyName, ...rest } = others;
+  const { origin, serviceProxyName, scheduler, ...rest } = others;
   requirePermission();
   await requireKernel();
   const mechanism = await chooseMechanism();
@@ -92,7 +95,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
     fault = error;
     end.abort();
   });
-  const parse = { serviceProxyName, ranges: isCluster ? null : ranges };
+  const parse = { serviceProxyName, ranges: isCluster ? null : ranges, scheduler };
   const objects = await objectsOf(origin, options, ended);
   const selection = { nodePorts: nodePorts ?? defaultNodePorts, hasNarrowHealthChecks: nodePorts !== null };
   try {

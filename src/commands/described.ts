@@ -33,7 +33,8 @@ export async function readDescribed(
   const ranges = { serviceCidrs: given ?? defaultRanges.serviceCidrs, nodePorts: parseNodePorts(flags.nodePortRange) };
   const isCluster = manifests === undefined;
   const snapshot = isCluster ? await readCluster(options, { node, serviceProxyName }) : await readManifests(manifests);
-  const parsed = parse(snapshot.objects ?? new Map(), { serviceProxyName, ranges: isCluster ? null : ranges }, null);
+  const settings = { serviceProxyName, ranges: isCluster ? null : ranges, scheduler: options.scheduler };
+  const parsed = parse(snapshot.objects ?? new Map(), settings, null);
   const described: Described = {
     parsed,
     node,

@@ -35,6 +35,7 @@ const none: Rows = new Map();
 const reading: Reading = {
   tables: emptyTables(),
   counters: new Map(),
+  connections: new Map(),
   flows: none,
   halfOpen: none,
   affinity: none,
@@ -128,6 +129,7 @@ test('servicesText() counts a connection that was given another source port once
     externalIPs: [],
     pool: 'any',
     affinitySeconds: 0,
+    scheduler: 'random',
     backends: [],
     counters: { connected_wire: 3, connected_pod: 2, connected_moved: 2, drop_no_route: 1 },
   } as const;

@@ -22,7 +22,15 @@ const { tables } = start(
   }),
 );
 const none = new Map<never, never>();
-const reading: Reading = { tables, counters: none, flows: none, halfOpen: none, affinity: none, nowSeconds: 0 };
+const reading: Reading = {
+  tables,
+  counters: none,
+  connections: none,
+  flows: none,
+  halfOpen: none,
+  affinity: none,
+  nowSeconds: 0,
+};
 
 test('serviceItems() tells of a Service at which addresses and nodePort it is asked from outside', (t) => {
   const [front, node, plain] = serviceItems(reading);
@@ -63,9 +71,12 @@ test('frontendItems() tells what each address is to the Service, and which of th
 
 test('frontendsText() says what happens otherwise: an undefined port is refused only at a clusterIP', (t) => {
   const text = frontendsText(frontendItems(reading), false);
-  t.regex(text, /<node IPv4> +30080 +TCP +default\/front:http +any +1 +<none> +drop\n/);
-  t.regex(text, /<node IPv6> +30081 +TCP +default\/node:http +any +0 +<none> +reject\n/);
-  t.regex(text, /198\.51\.100\.10 +80 +TCP +default\/stays:http +any, outside local +1, outside 0 +<none> +drop\n/);
+  t.regex(text, /<node IPv4> +30080 +TCP +default\/front:http +any +1 +random +<none> +drop\n/);
+  t.regex(text, /<node IPv6> +30081 +TCP +default\/node:http +any +0 +random +<none> +reject\n/);
+  t.regex(
+    text,
+    /198\.51\.100\.10 +80 +TCP +default\/stays:http +any, outside local +1, outside 0 +random +<none> +drop\n/,
+  );
   t.regex(text, /10\.96\.0\.7 +\* +\* .* reject\n/);
   t.regex(text, /198\.51\.100\.7 +\* +\* .* pass\n/);
 });

@@ -1,15 +1,18 @@
 import {
   backend,
+  connectionsKey,
   frontend,
   frontendFlag,
   frontendKey,
   reasonName,
   type Segment,
+  schedulerName,
   servicePortName,
   u32,
 } from '../layout.gen.ts';
 import { addressFromHex, addressToHex, endpointText } from '../model/address.ts';
 import { anyAddress } from '../model/places.ts';
+import { isByConnections, type Scheduler } from '../model/scheduler.ts';
 import type { Tables } from '../plan/tables.ts';
 import { protocolText } from '../protocol.ts';
 import { byService, compare, type Reading, refOf, type ServiceRef } from './service-ref.ts';
@@ -38,6 +41,8 @@ export interface ServiceItem extends ServiceRef {
   readonly pool: PoolName;
   /** 0: no session affinity. */
   readonly affinitySeconds: number;
+  /** 'random', 'lc' */
+  readonly scheduler: string;
   /** 'address:port' of whom new connections may reach now. */
   readonly backends: readonly string[];
   /** Connections and packets by reason. */
@@ -54,6 +59,8 @@ export interface FrontendItem extends ServiceRef {
   /** What clients get that are neither pods nor this node. */
   readonly outsidePool: PoolName;
   readonly affinitySeconds: number;
+  /** null, as `port` is. */
+  readonly scheduler: string | null;
   readonly hasEndpoint: boolean;
   /** Only sources in the Service's ranges may ask. */
   readonly sourceRanges: boolean;
@@ -68,6 +75,8 @@ export interface BackendItem extends ServiceRef {
   readonly servicePort: number;
   readonly protocol: string;
   readonly pools: readonly PoolName[];
+  /** Those of this node, as far as the scheduler asks for them; null: it does not. */
+  readonly connections: number | null;
 }
 
 /** Every port that is served: one that is not has no row in `frontends`, even if its name stands for its Service. */
@@ -95,6 +104,7 @@ export function serviceItems({ tables, counters }: Reading): ServiceItem[] {
       externalIPs: at('loadBalancerIP', 'externalIP'),
       pool: first.pool,
       affinitySeconds: first.affinitySeconds,
+      scheduler: schedulerName(first.scheduler),
       backends: distinct(
         own.flatMap((row) => poolsOf(row).flatMap((pool) => slotsOf(tables, row[pool]).map(slotText))),
       ),
@@ -126,6 +136,7 @@ export function frontendItems({ tables }: Reading): FrontendItem[] {
       pool: row.pool,
       outsidePool: row.outsidePool,
       affinitySeconds: row.affinitySeconds,
+      scheduler: row.port === 0 ? null : schedulerName(row.scheduler),
       hasEndpoint: (row.flags & frontendFlag.has_endpoint) !== 0,
       sourceRanges: (row.flags & frontendFlag.source_ranges) !== 0,
       backends: row[row.pool].count,
@@ -135,7 +146,7 @@ export function frontendItems({ tables }: Reading): FrontendItem[] {
   return items.sort((a, b) => byService(a, b) || compare(a.address, b.address) || (a.port ?? 0) - (b.port ?? 0));
 }
 
-export function backendItems({ tables }: Reading): BackendItem[] {
+export function backendItems({ tables, connections }: Reading): BackendItem[] {
   const items = new Map<string, { item: BackendItem; pools: Set<PoolName> }>();
   for (const row of readFrontends(tables)) {
     for (const pool of poolNames) {
@@ -143,7 +154,12 @@ export function backendItems({ tables }: Reading): BackendItem[] {
         const key = `${row.servicePort} ${address} ${port}`;
         const known = items.get(key);
         if (known) known.pools.add(pool);
-        else items.set(key, { item: backendItem(tables, row, addressFromHex(address), port), pools: new Set([pool]) });
+        else {
+          const asked = isByConnections(schedulerName(row.scheduler) as Scheduler);
+          const count = connections.get(connectionsKey.encode({ address, servicePort: row.servicePort, port })) ?? 0;
+          const item = backendItem(tables, row, addressFromHex(address), port);
+          items.set(key, { item: { ...item, connections: asked ? count : null }, pools: new Set([pool]) });
+        }
       }
     }
   }
@@ -154,7 +170,15 @@ export function backendItems({ tables }: Reading): BackendItem[] {
 
 function backendItem(tables: Tables, row: FrontendRow, address: string, port: number): BackendItem {
   const ref = refOf(tables, row.servicePort);
-  return { ...ref, address, port, servicePort: numberOf(tables, row), protocol: protocolText(row.protocol), pools: [] };
+  return {
+    ...ref,
+    address,
+    port,
+    servicePort: numberOf(tables, row),
+    protocol: protocolText(row.protocol),
+    pools: [],
+    connections: null,
+  };
 }
 
 /** Of a nodePort too that of the Service port; without a name, what clients ask for. */
@@ -176,6 +200,7 @@ interface FrontendRow {
   readonly outsidePool: PoolName;
   readonly servicePort: number;
   readonly affinitySeconds: number;
+  readonly scheduler: number;
   readonly flags: number;
 }
 

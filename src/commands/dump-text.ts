@@ -20,7 +20,7 @@ export function servicesText(items: readonly ServiceItem[], wide: boolean): stri
     'DROPPED',
   ];
   const rows = items.map((item) => {
-    const { namespace, name, portName, port, protocol, pool, affinitySeconds, counters, id } = item;
+    const { namespace, name, portName, port, protocol, pool, scheduler, affinitySeconds, counters, id } = item;
     /* as kubectl shows the first clusterIP alone, but not in silence */
     const addresses = (texts: readonly string[]) => (wide ? texts.join(',') : firstOf(texts, 1));
     const text = [
@@ -36,9 +36,9 @@ export function servicesText(items: readonly ServiceItem[], wide: boolean): stri
       String(sum(counters, 'drop_')),
     ];
     const affinity = affinitySeconds > 0 ? `${affinitySeconds}s` : '';
-    return wide ? [...text, pool, affinity, reasonsText(counters), String(id)] : text;
+    return wide ? [...text, pool, scheduler, affinity, reasonsText(counters), String(id)] : text;
   });
-  return columns(wide ? [...titles, 'POOL', 'AFFINITY', 'COUNTERS', 'ID'] : titles, rows);
+  return columns(wide ? [...titles, 'POOL', 'SCHEDULER', 'AFFINITY', 'COUNTERS', 'ID'] : titles, rows);
 }
 
 /** What was counted of no Service's: an address that none has, a connection straight to a pod. Empty if nothing was. */
@@ -54,7 +54,7 @@ function reasonsText(counters: ServiceItem['counters']): string {
 }
 
 export function frontendsText(items: readonly FrontendItem[], wide: boolean): string {
-  const titles = ['ADDRESS', 'PORT', 'PROTOCOL', 'SERVICE', 'POOL', 'BACKENDS', 'AFFINITY', 'OTHERWISE'];
+  const titles = ['ADDRESS', 'PORT', 'PROTOCOL', 'SERVICE', 'POOL', 'BACKENDS', 'SCHEDULER', 'AFFINITY', 'OTHERWISE'];
   const rows = items.map((item) => {
     const isAddress = item.port === null;
     const text = [
@@ -64,6 +64,7 @@ export function frontendsText(items: readonly FrontendItem[], wide: boolean): st
       serviceText(item),
       isAddress ? '' : poolText(item, (pool) => pool),
       isAddress ? '' : poolText(item, (pool) => String(item.segments[pool].count)),
+      item.scheduler ?? '',
       item.affinitySeconds > 0 ? `${item.affinitySeconds}s` : '',
       isAddress ? (item.kind === 'clusterIP' ? 'reject' : 'pass') : item.hasEndpoint ? 'drop' : 'reject',
     ];
@@ -79,7 +80,7 @@ function poolText({ pool, outsidePool }: FrontendItem, of: (pool: PoolName) => s
 }
 
 export function backendsText(items: readonly BackendItem[], wide: boolean): string {
-  const titles = ['NAMESPACE', 'NAME', 'PORT', 'PROTOCOL', 'ADDRESS', 'TARGET-PORT', 'POOLS'];
+  const titles = ['NAMESPACE', 'NAME', 'PORT', 'PROTOCOL', 'ADDRESS', 'TARGET-PORT', 'POOLS', 'CONNECTIONS'];
   const rows = items.map((item) => {
     const port = item.portName ? `${item.portName}:${item.servicePort}` : String(item.servicePort);
     const text = [
@@ -90,6 +91,7 @@ export function backendsText(items: readonly BackendItem[], wide: boolean): stri
       item.address,
       String(item.port),
       item.pools.join(','),
+      item.connections === null ? '' : String(item.connections),
     ];
     return wide ? [...text, String(item.id)] : text;
   });

@@ -7,7 +7,19 @@ import { runCli, startCli } from '../../test/cli.ts';
 import { type Schema, schemaErrors } from '../../test/json-schema.ts';
 import { eventually } from '../../test/netns/eventually.ts';
 import { makeSandbox } from '../../test/sandbox.ts';
-import { affinity, affinityKey, counterKey, flow, flowFlag, flowKey, maps, reason, u32 } from '../layout.gen.ts';
+import {
+  affinity,
+  affinityKey,
+  connections,
+  connectionsKey,
+  counterKey,
+  flow,
+  flowFlag,
+  flowKey,
+  maps,
+  reason,
+  u32,
+} from '../layout.gen.ts';
 import { addressToHex } from '../model/address.ts';
 
 const schema = JSON.parse(readFileSync(new URL('dump.schema.json', import.meta.url), 'utf8')) as Schema;
@@ -35,7 +47,7 @@ const dns = {
 /** A slice of each family: addresses that the map's order mixes. */
 const both = {
   ...dns,
-  metadata: { name: 'both', namespace: 'default' },
+  metadata: { name: 'both', namespace: 'default', annotations: { 'bpfsvc.dev/scheduler': 'lc' } },
   spec: {
     ...dns.spec,
     internalTrafficPolicy: 'Cluster',
@@ -70,7 +82,7 @@ function fillState(): void {
   const { flows, affinity: choices, counters } = generation.state;
   const names = [...generation.tables.names.info.name];
   if (names.length === 0) throw new Error('no names');
-  const id = webId(generation.tables.names);
+  const id = idOf(generation.tables.names, 'web');
   const client = addressToHex('10.1.0.9');
   const vip = addressToHex('10.96.0.1');
   const backend = addressToHex('10.1.0.1');
@@ -107,18 +119,25 @@ function fillState(): void {
     bytes(affinityKey.encode({ client, servicePort: id })),
     bytes(affinity.encode({ backend, backendPort: 8080, seen: 1 })),
   );
+  const key = connectionsKey.encode({
+    address: addressToHex('10.2.0.1'),
+    servicePort: idOf(generation.tables.names, 'both'),
+    port: 8080,
+  });
+  generation.state.socket_connections.update(bytes(key), bytes(connections.encode(2)));
+  generation.state.flow_connections.update(bytes(key), bytes(connections.encode(3)));
   const perCpu = Buffer.alloc(8 * possibleCpus);
   for (let cpu = 0; cpu < possibleCpus; cpu += 1) perCpu.writeBigUInt64LE(3n, 8 * cpu);
   counters.update(bytes(counterKey.encode({ servicePort: id, reason: reason.connected_pod })), perCpu);
   counters.update(bytes(counterKey.encode({ servicePort: id, reason: reason.reject_undefined_port })), perCpu);
 }
 
-function webId(names: ReturnType<typeof openPinned>['tables']['names']): number {
+function idOf(names: ReturnType<typeof openPinned>['tables']['names'], name: string): number {
   for (let key = names.nextKey(undefined); key !== undefined; key = names.nextKey(key)) {
     const value = Buffer.from(names.lookup(key) ?? []);
-    if (value.includes('web')) return u32.decode(Buffer.from(key).toString('hex'));
+    if (value.includes(name)) return u32.decode(Buffer.from(key).toString('hex'));
   }
-  throw new Error('web has no id');
+  throw new Error(`${name} has no id`);
 }
 
 async function json(...args: string[]): Promise<{ kind: string; items: Record<string, unknown>[] }> {
@@ -186,6 +205,26 @@ test('dump names Services with the agent dead', async (t) => {
   });
 });
 
+test('dump tells the scheduler, and of one that asks for them the connections of each backend', async (t) => {
+  const { items: services } = await json();
+  t.deepEqual(
+    services.map(({ scheduler }) => scheduler),
+    ['lc', 'random', 'random', 'random'],
+  );
+  const { items } = await json('backends');
+  t.deepEqual(items.map(({ name, address, connections: count }) => [name, address, count]).slice(0, 3), [
+    ['both', '10.2.0.1', 5],
+    ['both', 'fd00:2::1', 0],
+    ['web', '10.1.0.1', null],
+  ]);
+  const { stdout } = await runCli('dump', 'backends', ...pins);
+  t.regex(stdout, /TARGET-PORT +POOLS +CONNECTIONS/);
+  t.regex(stdout, /10\.2\.0\.1 +8080 +any +5\n/);
+  const wide = await runCli('dump', 'default/both', '-o', 'wide', ...pins);
+  t.regex(wide.stdout, /SCHEDULER/);
+  t.regex(wide.stdout, / lc /);
+});
+
 test('dump flows tells both ways and what becomes of a packet', async (t) => {
   const { items } = await json('flows');
   t.like(items[0], {
@@ -217,11 +256,11 @@ test('dump prints tables as kubectl does, short and wide', async (t) => {
     ],
   );
   const wide = await runCli('dump', 'services', 'default/web', '-o', 'wide', ...pins);
-  t.regex(wide.stdout, /10\.1\.0\.5:8080 .* any +<none> +connected_pod=\d+,reject_undefined_port=\d+ +\d+\n$/);
+  t.regex(wide.stdout, /10\.1\.0\.5:8080 .* any +random +<none> +connected_pod=\d+,reject_undefined_port=\d+ +\d+\n$/);
   const nobody = await runCli('dump', 'kube-system/dns', ...pins);
   t.regex(nobody.stdout, /udp:53\/UDP +<none> +0 +0 +0\n/);
   const empty = await runCli('dump', '-o', 'wide', 'kube-system/dns', ...pins);
-  t.regex(empty.stdout, / +<none> .* local +600s +<none> /);
+  t.regex(empty.stdout, / +<none> .* local +random +600s +<none> /);
   for (const line of (await runCli('dump', ...pins)).stdout.split('\n')) t.true(line.length <= 140, line);
   const flows = await runCli('dump', 'flows', ...pins);
   t.is(flows.stdout.split('\n').length, 3, 'twins are only shown in wide tables');
@@ -263,7 +302,10 @@ test.serial('dump --watch shows it again when it changed', async (t) => {
   child.stdout?.on('data', (text) => shown.push(String(text)));
   await once(child.stdout ?? child, 'data');
   using generation = openPinned(box);
-  const key = affinityKey.encode({ client: addressToHex('10.1.0.77'), servicePort: webId(generation.tables.names) });
+  const key = affinityKey.encode({
+    client: addressToHex('10.1.0.77'),
+    servicePort: idOf(generation.tables.names, 'web'),
+  });
   const choice = affinity.encode({ backend: addressToHex('10.1.0.2'), backendPort: 8080, seen: 1 });
   generation.state.affinity.update(Buffer.from(key, 'hex'), Buffer.from(choice, 'hex'));
   t.teardown(() => openPinned(box).state.affinity.delete(Buffer.from(key, 'hex')));

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv, CommandModule } from 'yargs';
 import { bootSeconds } from '../kernel/clock.ts';
+import { readConnections } from '../kernel/connections.ts';
 import { readCounters } from '../kernel/counters.ts';
 import type { Generation } from '../kernel/generation.ts';
 import { requirePermission } from '../kernel/machine.ts';
@@ -123,6 +124,7 @@ async function read({ tables, state }: Generation, what: KindName): Promise<Read
   return {
     tables: await readSettledTables(tables),
     counters: what === 'services' ? await readCounters(state.counters) : new Map(),
+    connections: what === 'backends' ? await readConnections(state) : new Map(),
     flows: what === 'flows' ? await readRows(state.flows) : none,
     halfOpen: what === 'flows' ? await readRows(state.half_open) : none,
     affinity: what === 'affinity' ? await readRows(state.affinity) : none,

@@ -23,6 +23,7 @@ const defaults: ProxyOptions = {
   bindHardFail: false,
   detector: { mode: 'ClusterCIDR', cidrs: [] },
   masqueradeAll: false,
+  scheduler: 'random',
   masqueradeBit: 14,
   nodePorts: null,
   isVerbose: false,
@@ -230,6 +231,7 @@ test('every field is taken or explained', (t) => {
     'detectLocal.interfaceNamePrefix',
     'clusterCIDR',
     'nodePortAddresses',
+    'ipvs.scheduler',
   ];
   const explained = [...ignored.keys()].filter((name) => !name.startsWith('--'));
   t.deepEqual(fieldPaths().sort(), [...takenFields, ...explained].sort());

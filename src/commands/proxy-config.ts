@@ -111,6 +111,7 @@ function heeded(config: ProxyConfiguration, where: (path: string) => string): { 
     masqueradeBit: bit == null ? undefined : { value: String(bit), where: where(`${section}.masqueradeBit`) },
     masqueradeAll: flag(`${section}.masqueradeAll`, config[section]?.masqueradeAll),
     nodePortAddresses: addresses?.length ? { value: addresses, where: where('nodePortAddresses') } : undefined,
+    scheduler: text('ipvs.scheduler', config.ipvs?.scheduler),
     verbosity: text('logging.verbosity', verbosity),
     logFormat: text('logging.format', logging?.format),
     kubeconfig: text('clientConnection.kubeconfig', config.clientConnection?.kubeconfig),

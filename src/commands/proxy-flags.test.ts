@@ -63,6 +63,10 @@ const taken: readonly [args: readonly string[], expected: Partial<ProxyOptions>]
   [['--nodeport-addresses='], { nodePorts: null }],
   [['--bind-address='], { primaryAddress: null }],
   [['--cluster-cidr=', '--detect-local-mode='], { detector: { mode: 'ClusterCIDR', cidrs: [] } }],
+  [['--scheduler', 'lc'], { scheduler: 'lc' }],
+  [['--ipvs-scheduler', 'wrr'], { scheduler: 'rr' }],
+  [['--ipvs-scheduler='], { scheduler: 'random' }],
+  [['--scheduler', 'sh', '--ipvs-scheduler', 'rr'], { scheduler: 'sh' }],
   [['-v', '2'], { isVerbose: false }],
   [['-v=4'], { isVerbose: true }],
   [['-v5'], { isVerbose: true }],
@@ -113,6 +117,7 @@ for (const [args, message] of [
   [['--cluster-cidr', '10.0.0.0'], /^--cluster-cidr 10.0.0.0 is not ADDRESS\/LENGTH$/],
   [['--detect-local-mode', 'x'], /^--detect-local-mode x is not one of ClusterCIDR, NodeCIDR, /],
   [['--detect-local-mode', 'InterfaceNamePrefix'], /but no prefix is named: give --pod-interface-name-prefix$/],
+  [['--scheduler', 'x'], /^--scheduler x is not one of random, rr, lc, /],
   [['-v', 'high'], /^-v high is not a number such as 2$/],
   [['--logging-format', 'xml'], /^--logging-format xml is not one of text, json$/],
   [['--config', '/nowhere/kp.yaml'], /^--config \/nowhere\/kp.yaml cannot be read: ENOENT/],
@@ -132,6 +137,15 @@ test('settleProxy() reads --config, and flags win', (t) => {
     warnings.map((warning) => warning.replaceAll(`${folder}/`, '').replace(/: .*/, '')),
     ['--proxy-mode is not used', 'mode of kp.yaml is not used', 'hostnameOverride of kp.yaml is not used'],
   );
+});
+
+test('settleProxy() says that a scheduler is of IPVS alone, and goes on at random', (t) => {
+  const { options, warnings } = settled('--config', fileOf('mode: ipvs\nipvs: {scheduler: lblc}\n'));
+  t.is(options.scheduler, 'random');
+  t.regex(warnings.join('\n'), /ipvs\.scheduler of .* lblc is not used: that one is of IPVS alone, here it is random/);
+  const taken = settled('--config', fileOf('ipvs: {scheduler: mh}\n'));
+  t.is(taken.options.scheduler, 'maglev');
+  t.deepEqual(taken.warnings, []);
 });
 
 test('README.md has every flag and field of kube-proxy', (t) => {

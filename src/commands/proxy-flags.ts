@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Argv } from 'yargs';
+import { defaultScheduler, schedulers } from '../model/scheduler.ts';
 import { type ReadConfiguration, readConfiguration } from './proxy-config.ts';
 import { ignored, refused } from './proxy-ignored.ts';
 import { type Said, type Settled, settle, type Value } from './proxy-options.ts';
@@ -21,6 +22,8 @@ export interface ProxyFlags {
   readonly podInterfaceNamePrefix?: string;
   readonly masqueradeAll?: boolean;
   readonly iptablesMasqueradeBit?: string;
+  readonly scheduler?: string;
+  readonly ipvsScheduler?: string;
   readonly serviceProxyName?: string;
   readonly nodeportAddresses?: readonly string[];
   readonly v?: string;
@@ -43,6 +46,11 @@ export function addRuleFlags(cli: Argv): Argv {
         'A,B: on which addresses of the node nodePorts answer: CIDRs, primary, localhost (for its own processes), all',
     })
     .option('masquerade-all', { type: 'boolean', describe: 'pods get the node’s address as their source, too' })
+    .option('scheduler', {
+      ...text(`how Services without an annotation choose a backend: ${schedulers.join(', ')}`),
+      defaultDescription: defaultScheduler,
+    })
+    .option('ipvs-scheduler', { type: 'string', hidden: true })
     .option('service-proxy-name', {
       ...text('the Services that are ours: those whose label service.kubernetes.io/service-proxy-name says so'),
       defaultDescription: 'those without the label',
@@ -153,6 +161,7 @@ function saidBy(flags: ProxyFlags): Said {
       '--nodeport-addresses',
       flags.nodeportAddresses?.length ? flags.nodeportAddresses : undefined,
     ),
+    scheduler: of('--scheduler', flags.scheduler) ?? of('--ipvs-scheduler', flags.ipvsScheduler || undefined),
     verbosity: of('-v', flags.v),
     logFormat: of('--logging-format', flags.loggingFormat),
     kubeconfig: of('--kubeconfig', flags.kubeconfig || undefined),

@@ -15,7 +15,6 @@ const noProfiling = 'there are no profiling pages';
 const noHidden = 'no metric is hidden';
 const gates = 'they are of kube-proxy’s code';
 const localhost = 'name localhost among the nodePort addresses instead';
-const scheduler = 'backends are chosen at random';
 const foreignIpvs = 'what others put into IPVS is never touched';
 const noArp = 'no Service address is put on a device';
 
@@ -75,8 +74,6 @@ export const ignored: ReadonlyMap<string, string> = new Map(
     '--ipvs-sync-period': atOnce,
     '--ipvs-min-sync-period': atOnce,
     '--config-sync-period': atOnce,
-    'ipvs.scheduler': scheduler,
-    '--ipvs-scheduler': scheduler,
     'ipvs.excludeCIDRs': foreignIpvs,
     '--ipvs-exclude-cidrs': foreignIpvs,
     'ipvs.strictARP': noArp,

@@ -3,6 +3,7 @@ import type { NodePortSelection } from '../kernel/node-ports.ts';
 import { MASQUERADE_BIT } from '../kernel/objects.ts';
 import type { LogFormat } from '../log.ts';
 import { type Address, familyOf, parseAddress } from '../model/address.ts';
+import { defaultScheduler, parseScheduler, type Scheduler, schedulers } from '../model/scheduler.ts';
 import type { ServerAddress } from '../server.ts';
 import { parseBindAddress, parseCidrs, parseNodePortAddresses } from './run-options.ts';
 import { UsageError } from './usage.ts';
@@ -27,6 +28,7 @@ export interface Said {
   readonly masqueradeAll?: Value<boolean> | undefined;
   readonly masqueradeBit?: Value<string> | undefined;
   readonly nodePortAddresses?: Value<readonly string[]> | undefined;
+  readonly scheduler?: Value<string> | undefined;
   readonly verbosity?: Value<string> | undefined;
   readonly logFormat?: Value<string> | undefined;
   readonly kubeconfig?: Value<string> | undefined;
@@ -49,6 +51,8 @@ export interface ProxyOptions {
   readonly masqueradeAll: boolean;
   /** 0 to 31: which bit of a packet's mark masqueradeAll takes. */
   readonly masqueradeBit: number;
+  /** Of Services that name none. */
+  readonly scheduler: Scheduler;
   /** null: nothing was said. */
   readonly nodePorts: NodePortSelection | null;
   readonly isVerbose: boolean;
@@ -85,6 +89,7 @@ export function settle(flags: Said, file: Said): Settled {
   const bindAddress = said.bindAddress === undefined ? null : readAddress(said.bindAddress);
   const isIPv6 = bindAddress !== null && familyOf(bindAddress) === 6;
   const { detector, warnings } = readDetector(said);
+  const { scheduler, missing } = readScheduler(said);
   return {
     options: {
       node: said.node === undefined ? null : readNode(said.node),
@@ -94,6 +99,7 @@ export function settle(flags: Said, file: Said): Settled {
       bindHardFail: said.bindHardFail?.value ?? false,
       detector,
       masqueradeAll: said.masqueradeAll?.value ?? false,
+      scheduler,
       masqueradeBit: said.masqueradeBit === undefined ? MASQUERADE_BIT : readBit(said.masqueradeBit),
       nodePorts: said.nodePortAddresses
         ? parseNodePortAddresses(said.nodePortAddresses.value, said.nodePortAddresses.where)
@@ -102,7 +108,7 @@ export function settle(flags: Said, file: Said): Settled {
       logFormat: said.logFormat === undefined ? null : readFormat(said.logFormat),
       apiServer: apiServerOf(said),
     },
-    warnings: [...overruled(flags, file), ...warnings],
+    warnings: [...overruled(flags, file), ...warnings, ...missing],
   };
 }
 
@@ -139,6 +145,20 @@ function readDetector(said: Said): { detector: Detector; warnings: string[] } {
   if (mode === 'InterfaceNamePrefix') return { detector: { mode, prefix: named(mode, prefix, 'prefix') }, warnings };
   const modes = 'ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix';
   throw new UsageError(`${localMode?.where} ${mode} is not one of ${modes}`);
+}
+
+/** Of IPVS, and not of ours: they need weights or a cache of their own. kube-proxy would run with them. */
+const onlyOfIpvs: readonly string[] = ['lblc', 'lblcr', 'fo', 'ovf', 'twos'];
+
+function readScheduler({ scheduler: said }: Said): { scheduler: Scheduler; missing: string[] } {
+  const scheduler = said?.value ? parseScheduler(said.value) : defaultScheduler;
+  if (scheduler !== null) return { scheduler, missing: [] };
+  if (said && onlyOfIpvs.includes(said.value))
+    return {
+      scheduler: defaultScheduler,
+      missing: [`${said.where} ${said.value} is not used: that one is of IPVS alone, here it is ${defaultScheduler}`],
+    };
+  throw new UsageError(`${said?.where} ${said?.value} is not one of ${schedulers.join(', ')}`);
 }
 
 function named(mode: string, part: Value<string> | undefined, what: 'bridge' | 'prefix'): string {

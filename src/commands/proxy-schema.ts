@@ -114,6 +114,7 @@ export interface ProxyConfiguration {
   readonly bindAddressHardFail?: Flag;
   readonly mode?: Text;
   readonly iptables?: Masquerade | null | undefined;
+  readonly ipvs?: { readonly scheduler?: Text } | null | undefined;
   readonly nftables?: Masquerade | null | undefined;
   readonly detectLocalMode?: Text;
   readonly detectLocal?: { readonly bridgeInterface?: Text; readonly interfaceNamePrefix?: Text } | null | undefined;

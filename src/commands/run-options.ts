@@ -85,7 +85,7 @@ export function parseBindAddress(text: string, where: string, defaultPort: numbe
 }
 
 /** Maps whose size is part of what the programs are. */
-const ofOneSize: ReadonlySet<string> = new Set(['switches', 'flow_hints', 'events', 'trace_filter']);
+const ofOneSize: ReadonlySet<string> = new Set(['switches', 'flow_hints', 'counted_sockets', 'events', 'trace_filter']);
 
 /** `--map-size MAP=ROWS` */
 export function parseSizes(texts: readonly string[]): Partial<Sizes> {

@@ -169,6 +169,7 @@ async function handle(flags: RunFlags): Promise<void> {
       masqueradeAll: options.masqueradeAll,
       masqueradeBit: options.masqueradeBit,
       serviceProxyName: flags.serviceProxyName || null,
+      scheduler: options.scheduler,
       devices,
       socketUdp: flags.socketUdp,
       xdp,

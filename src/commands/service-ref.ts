@@ -16,6 +16,8 @@ export interface Reading {
   readonly tables: Tables;
   /** Service port id → reason → count. */
   readonly counters: ReadonlyMap<number, ReadonlyMap<number, bigint>>;
+  /** Key of `socket_connections` and `flow_connections` → of both. */
+  readonly connections: ReadonlyMap<string, number>;
   readonly flows: Rows;
   readonly halfOpen: Rows;
   readonly affinity: Rows;

@@ -1,4 +1,4 @@
-import { frontendFlag, reason, reasonName, servicePortName, u32 } from '../layout.gen.ts';
+import { frontendFlag, reason, reasonName, scheduler, servicePortName, u32 } from '../layout.gen.ts';
 import { endpointText } from '../model/address.ts';
 import { placeNames } from '../model/places.ts';
 import type { Step } from './answer.ts';
@@ -79,7 +79,7 @@ function serviceSteps(stage: Stage, journey: Journey, words: string): Step[] {
   if (candidates !== null) {
     steps.push({
       step: 'set',
-      text: `${candidates.backends.length} may be chosen, each as likely as the other: ${candidates.backends.join(', ')}`,
+      text: `${candidates.backends.length} may be chosen, ${schedulerText(row.scheduler)}: ${candidates.backends.join(', ')}`,
     });
   }
   if (row.affinitySeconds > 0) {
@@ -89,6 +89,22 @@ function serviceSteps(stage: Stage, journey: Journey, words: string): Step[] {
     steps.push({ step: 'affinity', text });
   }
   return steps;
+}
+
+const fewest = 'the one with the fewest connections of this node';
+const schedulerTexts: Readonly<Record<number, string>> = {
+  [scheduler.random]: 'each as likely as the other',
+  [scheduler.rr]: 'by scheduler rr, in turn',
+  [scheduler.lc]: `by scheduler lc, ${fewest}`,
+  [scheduler.sed]: `by scheduler sed, ${fewest}`,
+  [scheduler.nq]: `by scheduler nq, ${fewest}`,
+  [scheduler.sh]: "by scheduler sh, a hash of the client's address",
+  [scheduler.dh]: 'by scheduler dh, a hash of the address asked',
+  [scheduler.maglev]: "by scheduler maglev, a hash of the client's address",
+};
+
+function schedulerText(of: number): string {
+  return schedulerTexts[of] ?? `by a scheduler of another release, ${of}`;
 }
 
 function nameOf({ tables }: Stage, servicePort: number): string {

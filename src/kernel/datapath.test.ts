@@ -63,7 +63,7 @@ function attachedPrograms(name: string): Record<string, number> {
 }
 
 function expectedPrograms({ programs }: Generation, [pod] = devices): Record<string, number> {
-  const sockets = programNames.filter((name) => name.endsWith('4') || name.endsWith('6'));
+  const sockets = programNames.filter((name) => /[46]$|^sock_/.test(name));
   return {
     ...Object.fromEntries(sockets.map((name) => [`cgroup-${name}`, programs[name].info.id])),
     'tcx-1-egress': programs.to_wire.info.id,
@@ -293,7 +293,7 @@ test('unload() leaves nothing, tells what there was, and is content with nothing
   (await start('unload')).close();
   const path = join(box.bpfFs, 'unload');
   const found = await unload(path);
-  t.is(found.links.length, 14);
+  t.is(found.links.length, 15);
   t.is(found.generations.length, 1);
   t.is(found.state.length, stateNames.length);
   t.false(existsSync(path));

@@ -12,6 +12,7 @@ export const socketHooks = [
   'getpeername6',
   'post_bind4',
   'post_bind6',
+  'sock_release',
 ] as const;
 export const podHooks = ['from_pod', 'to_pod'] as const;
 /** Those that end in _l3 are for devices without a link header. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { config, maps } from '../layout.gen.ts';
+import { type Config, config, maps } from '../layout.gen.ts';
 import { type TableName, tableNames } from '../plan/tables.ts';
 import { RefusedError } from './refused.ts';
 import { type Sizes, type StateName, stateNames } from './sizes.ts';
@@ -30,6 +30,18 @@ export function readObjects(directory: string = fileURLToPath(new URL('../../bui
 /** For so long a UDP flow may be idle. */
 export const UDP_SECONDS = 180;
 
+/** How long flows may be idle: the kernel's own conntrack defaults where it has one. */
+export const lifetimes: Pick<
+  Config,
+  'tcpEstablishedSeconds' | 'tcpHalfClosedSeconds' | 'tcpClosingSeconds' | 'halfOpenSeconds' | 'udpSeconds'
+> = {
+  tcpEstablishedSeconds: 86_400,
+  tcpHalfClosedSeconds: 3600,
+  tcpClosingSeconds: 30,
+  halfOpenSeconds: 60,
+  udpSeconds: UDP_SECONDS,
+};
+
 /** What of the programs is settled when they are loaded. */
 export interface Settings {
   /** The kernel tells the source address of a route. */
@@ -49,17 +61,13 @@ export interface Settings {
 /** kube-proxy's own, which no CNI takes. */
 export const MASQUERADE_BIT = 14;
 
-/** The read-only settings of the programs, as hex. Timeouts are the kernel's own conntrack defaults where it has one. */
+/** The read-only settings of the programs, as hex. */
 export function encodeConfig(hostNetnsCookie: bigint, settings: Partial<Settings> = {}): string {
   const { fibSource = true, wiresOfPods = false, rehearses = false, bypass = false } = settings;
   const { masqueradeAll = false, masqueradeBit = MASQUERADE_BIT } = settings;
   return config.encode({
     hostNetnsCookie,
-    tcpEstablishedSeconds: 86_400,
-    tcpHalfClosedSeconds: 3600,
-    tcpClosingSeconds: 30,
-    halfOpenSeconds: 60,
-    udpSeconds: UDP_SECONDS,
+    ...lifetimes,
     takesOver: 0,
     fibSource: fibSource ? 1 : 0,
     wiresOfPods: wiresOfPods ? 1 : 0,

@@ -4,10 +4,10 @@ import { type StateName, stateNames } from './sizes.ts';
 
 /** State maps whose rows come and go by themselves. The kernel evicts from most of them, and tells nobody when. */
 export const countedNames: readonly CountedName[] = stateNames.filter(isCounted);
-export type CountedName = Exclude<StateName, 'flow_hints' | 'events' | 'trace_filter'>;
+export type CountedName = Exclude<StateName, 'flow_hints' | 'counted_sockets' | 'events' | 'trace_filter'>;
 
 function isCounted(name: StateName): name is CountedName {
-  return name !== 'flow_hints' && name !== 'events' && name !== 'trace_filter';
+  return name !== 'flow_hints' && name !== 'counted_sockets' && name !== 'events' && name !== 'trace_filter';
 }
 
 /**

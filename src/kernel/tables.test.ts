@@ -8,7 +8,7 @@ const none = { start: 0, count: 0 };
 
 function row(port: number, pools: Pick<Frontend, 'any' | 'local'>): [key: string, value: string] {
   const key = frontendKey.encode({ address: '00'.repeat(16), port, protocol: 6 });
-  return [key, frontend.encode({ ...pools, servicePort: port, affinitySeconds: 0, flags: 0, check: 0 })];
+  return [key, frontend.encode({ ...pools, servicePort: port, affinitySeconds: 0, flags: 0, scheduler: 0, check: 0 })];
 }
 
 function slot(port: number): string {

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { BpfMap } from 'libbpf-ts';
 import { frontend } from '../layout.gen.ts';
+import { poolSlots } from '../plan/maglev.ts';
 import {
   emptyTables,
   nodeTableNames,
@@ -62,12 +63,11 @@ export function readRow(map: BpfMap, key: string): string | undefined {
   return value && Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex');
 }
 
-/** The slots that the pools of these frontends cover, each once, in ascending order; none beyond `capacity`. */
+/** The slots that the pools of these frontends and their tables cover, each once, in ascending order; none beyond `capacity`. */
 export function liveSlots(frontends: Rows, capacity: number): number[] {
   const slots = new Set<number>();
   for (const value of frontends.values()) {
-    const { any, local } = frontend.decode(value);
-    for (const { start, count } of [any, local]) {
+    for (const { start, count } of poolSlots(frontend.decode(value))) {
       for (let slot = start; slot < Math.min(start + count, capacity); slot += 1) slots.add(slot);
     }
   }

@@ -15,7 +15,8 @@ const KEY_PROTOCOL = offsetOf(flowKey.encode({ ...noKey, protocol: 0xff }));
 const FLOW_DESTINATION = offsetOf(flow.encode({ ...noFlow, destination: 'f'.repeat(32) }));
 const FLOW_PORT = offsetOf(flow.encode({ ...noFlow, destinationPort: 0xffff }));
 const FLOW_SERVICE_PORT = offsetOf(flow.encode({ ...noFlow, servicePort: 0xffffffff }));
-const FLOW_FLAGS = offsetOf(flow.encode({ ...noFlow, flags: 0xff }));
+/** Where the flags are in a row of `flows`. */
+export const FLOW_FLAGS: number = offsetOf(flow.encode({ ...noFlow, flags: 0xff }));
 
 function offsetOf(marked: string): number {
   return Buffer.from(marked, 'hex').indexOf(0xff);

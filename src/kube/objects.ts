@@ -17,6 +17,16 @@ export interface Metadata {
   readonly deletionTimestamp: string;
 }
 
+/** When what a slice tells of began to be so, by its controller's clock. */
+export const triggerTimeAnnotation = 'endpoints.kubernetes.io/last-change-trigger-time';
+
+/** Which scheduler a Service has; absent: the agent's own. */
+export const schedulerAnnotation = 'bpfsvc.dev/scheduler';
+
+export interface Annotated extends Metadata {
+  readonly annotations?: { readonly [triggerTimeAnnotation]?: string; readonly [schedulerAnnotation]?: string };
+}
+
 export interface ServicePortSpec {
   readonly name: string;
   readonly protocol: string;
@@ -48,7 +58,8 @@ export interface ServiceSpec {
 
 export interface ServiceObject {
   readonly kind: 'Service';
-  readonly metadata: Metadata;
+  /** Without annotations, if nobody wrote one that is read. */
+  readonly metadata: Annotated;
   readonly spec: ServiceSpec;
   readonly status: {
     readonly loadBalancer: { readonly ingress: readonly { readonly ip: string; readonly ipMode: string }[] };
@@ -78,13 +89,10 @@ export interface Named {
   readonly name: string;
 }
 
-/** When what a slice tells of began to be so, by its controller's clock. */
-export const triggerTimeAnnotation = 'endpoints.kubernetes.io/last-change-trigger-time';
-
 export interface SliceObject {
   readonly kind: 'EndpointSlice';
   /** Without annotations, if it was made from something else. */
-  readonly metadata: Metadata & { readonly annotations?: { readonly [triggerTimeAnnotation]: string } };
+  readonly metadata: Annotated;
   readonly addressType: string;
   readonly ports: readonly PortSpec[];
   readonly endpoints: readonly SliceEndpoint[];

@@ -1,4 +1,5 @@
 import type { Cidr } from '../model/address.ts';
+import { defaultScheduler, type Scheduler } from '../model/scheduler.ts';
 import { type Endpoints, type Problem, portKey, type Service } from '../model/service.ts';
 import type { AllocationRanges, Grant } from './allocate.ts';
 import { sameValue } from './equality.ts';
@@ -17,6 +18,8 @@ export interface ParseSettings {
   readonly serviceProxyName: string | null;
   /** Where clusterIPs and nodePorts come from; null: an API server has allocated them. */
   readonly ranges: AllocationRanges | null;
+  /** Of Services that name none; `random` if nobody says. */
+  readonly scheduler?: Scheduler;
 }
 
 /** The objects in the words of the model. Keys of maps are 'namespace/name', and all are in name order. */
@@ -71,7 +74,7 @@ export function parse(objects: ObjectStore, settings: ParseSettings, previous: P
       continue;
     }
     const grant = handedOut?.allocation.grants.get(name) ?? null;
-    made.set(name, remade(made.get(name), makeService(inputsOf(name, object, index), proxyName, families, grant)));
+    made.set(name, remade(made.get(name), makeService(inputsOf(name, object, index), settings, families, grant)));
   }
   const nodes = inNameOrder(index.nodes).map(readNode);
   const cidrs = inNameOrder(index.cidrs).map(readServiceCidr);
@@ -107,14 +110,14 @@ function remade(before: Made | undefined, now: Made): Made {
 
 function makeService(
   { service, sources, reports }: ServiceInputs,
-  proxyName: string | null,
+  { serviceProxyName, scheduler = defaultScheduler }: ParseSettings,
   families: readonly (4 | 6)[] | null,
   grant: Grant | null,
 ): Made {
-  const reason = whyNotOurs(service, proxyName);
+  const reason = whyNotOurs(service, serviceProxyName);
   if (reason !== null) return { result: { unserved: reason }, endpoints: new Map(), problems: [] };
   const report = reportOf(objectKey(service));
-  const result = readService(service, families, grant, report);
+  const result = readService(service, families, grant, scheduler, report);
   if ('unserved' in result) return { result, endpoints: new Map(), problems: report.problems() };
   const endpoints = readEndpoints(result.ports.map(portKey), sources(report));
   return { result, endpoints, problems: [report, ...reports].flatMap(({ problems }) => problems()) };

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { type Kind, type KubeObject, triggerTimeAnnotation } from './objects.ts';
+import { type Annotated, type Kind, type KubeObject, schedulerAnnotation, triggerTimeAnnotation } from './objects.ts';
 
 /*
  * Shapes only: maps are maps, lists are lists, the rest is text. Unknown fields are dropped, null is absent.
@@ -31,7 +31,10 @@ const metadata = map(metadataFields);
 
 const service = v.object({
   kind: v.literal('Service'),
-  metadata,
+  metadata: v.pipe(
+    map({ ...metadataFields, annotations: map({ [schedulerAnnotation]: text }) }),
+    v.transform((all): Annotated => lean(all)),
+  ),
   spec: map({
     type: text,
     clusterIP: text,
@@ -119,6 +122,11 @@ export const kinds: Readonly<
   Node: { group: '', namespaced: false, schema: node },
   ServiceCIDR: { group: 'networking.k8s.io', namespaced: false, schema: serviceCidr },
 };
+
+/** Most Services have no annotation of ours, and there are many Services. */
+function lean({ annotations, ...rest }: Annotated): Annotated {
+  return annotations?.[schedulerAnnotation] ? { ...rest, annotations } : rest;
+}
 
 function isScalar(value: unknown): boolean {
   return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';

@@ -18,6 +18,7 @@ test('readService() fills in what an API server would', (t) => {
     sourceRanges: [],
     ports: [{ name: '', protocol: 'TCP', number: 80, nodePort: 0 }],
     affinitySeconds: 10800,
+    scheduler: 'random',
     internalLocal: false,
     externalLocal: false,
     healthCheckNodePort: 0,
@@ -71,6 +72,7 @@ status:
       { name: 'bulk', protocol: 'SCTP', number: 7, nodePort: 30007 },
     ],
     affinitySeconds: 60,
+    scheduler: 'random',
     internalLocal: true,
     externalLocal: true,
     healthCheckNodePort: 30100,
@@ -271,6 +273,35 @@ for (const [timeout, seconds, problems] of [
     t.is(parsed.problems.length, problems);
   });
 }
+
+const annotated = (scheduler: string) =>
+  serviceYaml('clusterIP: 10.0.0.1').replace(
+    'name: web',
+    `name: web, annotations: {bpfsvc.dev/scheduler: ${scheduler}}`,
+  );
+
+for (const [text, scheduler] of [
+  ['rr', 'rr'],
+  ['wlc', 'lc'],
+  ['mh', 'maglev'],
+  ['nq', 'nq'],
+  ['random', 'random'],
+  ['""', 'sh'],
+] as const) {
+  test(`readService() takes scheduler ${text} for ${scheduler}, where the default is sh`, (t) => {
+    const parsed = parseYaml(annotated(text), { scheduler: 'sh' });
+    t.is(parsed.services.get('default/web')?.scheduler, scheduler);
+    t.deepEqual(parsed.problems, []);
+  });
+}
+
+test('readService() an unknown scheduler is reported, and served with the default', (t) => {
+  const parsed = parseYaml(annotated('lblc'), { scheduler: 'rr' });
+  t.is(parsed.services.get('default/web')?.scheduler, 'rr');
+  t.deepEqual(problemsOf(parsed), [
+    'Service default/web: annotation bpfsvc.dev/scheduler: scheduler "lblc" is unknown: served with rr',
+  ]);
+});
 
 test('readService() an unknown affinity is reported, and served without', (t) => {
   const parsed = parseYaml(serviceYaml('sessionAffinity: Cookie'));

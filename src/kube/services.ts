@@ -1,9 +1,10 @@
 import { type Address, type Cidr, familyOf, parseCidr } from '../model/address.ts';
+import { parseScheduler, type Scheduler } from '../model/scheduler.ts';
 import type { Service } from '../model/service.ts';
 import type { AllocationRequest, Grant } from './allocate.ts';
 import { clusterAddresses } from './families.ts';
 import { isLinkLocal, parsePort, parseTimestamp, type Report, readAddress } from './fields.ts';
-import type { ServiceObject, ServiceSpec } from './objects.ts';
+import { type ServiceObject, type ServiceSpec, schedulerAnnotation } from './objects.ts';
 import { nodePortsOf, readPorts } from './service-ports.ts';
 
 /** Set on Services and slices that another proxy serves, whatever the value. */
@@ -43,12 +44,13 @@ export function requestOf(
 
 /**
  * The Service as it is to be served, or why it cannot be. `families` is null where an API server has allocated, `grant`
- * then too, or if nothing was lacking.
+ * then too, or if nothing was lacking. `scheduler`: that of Services which name none.
  */
 export function readService(
   object: ServiceObject,
   families: readonly (4 | 6)[] | null,
   grant: Grant | null,
+  scheduler: Scheduler,
   report: Report,
 ): Service | { unserved: string } {
   const { metadata, spec } = object;
@@ -71,6 +73,7 @@ export function readService(
     ...readLoadBalancer(object, report),
     ports,
     affinitySeconds: affinitySeconds(spec, report),
+    scheduler: schedulerOf(object, scheduler, report),
     internalLocal: spec.internalTrafficPolicy === 'Local',
     externalLocal: spec.externalTrafficPolicy === 'Local',
     healthCheckNodePort: healthCheckNodePort(spec, report),
@@ -142,6 +145,15 @@ function healthCheckNodePort(
   const port = parsePort(text);
   if (port === null) report(`healthCheckNodePort: ${JSON.stringify(text)} is not a port number (1 to 65535): left out`);
   return port ?? 0;
+}
+
+function schedulerOf({ metadata }: ServiceObject, otherwise: Scheduler, report: Report): Scheduler {
+  const text = metadata.annotations?.[schedulerAnnotation] ?? '';
+  if (text === '') return otherwise;
+  const scheduler = parseScheduler(text);
+  if (scheduler === null)
+    report(`annotation ${schedulerAnnotation}: scheduler ${JSON.stringify(text)} is unknown: served with ${otherwise}`);
+  return scheduler ?? otherwise;
 }
 
 function affinitySeconds({ sessionAffinity, sessionAffinityConfig }: ServiceSpec, report: Report): number {

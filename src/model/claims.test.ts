@@ -14,6 +14,7 @@ function service(name: string, more: Partial<Service> = {}): Service {
     sourceRanges: [],
     ports: [{ name: '', protocol: 'TCP', number: 80, nodePort: 0 }],
     affinitySeconds: 0,
+    scheduler: 'random',
     internalLocal: false,
     externalLocal: false,
     healthCheckNodePort: 0,

@@ -23,6 +23,7 @@ export const web: Service = {
   sourceRanges: [],
   ports: [http],
   affinitySeconds: 0,
+  scheduler: 'random',
   internalLocal: false,
   externalLocal: false,
   healthCheckNodePort: 0,

@@ -4,6 +4,7 @@ import { type Candidates, distinctEndpoints, type Policy, whoMayAnswer } from '.
 import { type Nested, nestedServices } from './nested.ts';
 import type { NodeFacts } from './node.ts';
 import { isExternallyAccessible, numberAt, type Place, type PlaceKind } from './places.ts';
+import type { Scheduler } from './scheduler.ts';
 import {
   type Endpoint,
   type Endpoints,
@@ -47,6 +48,7 @@ export interface PortFrontend {
   /** Somebody somewhere could answer: an empty pool drops and does not reject. */
   readonly hasEndpoint: boolean;
   readonly affinitySeconds: number;
+  readonly scheduler: Scheduler;
   /** Only the Service's allowed sources may ask. */
   readonly guarded: boolean;
 }
@@ -157,6 +159,7 @@ function portCompiler(
       localFor,
       hasEndpoint: hasAny,
       affinitySeconds: service.affinitySeconds,
+      scheduler: service.scheduler,
       guarded: families[family].guarded && service.loadBalancerIPs.includes(address) && kind !== 'cluster',
     };
   };

@@ -1,4 +1,5 @@
 import type { Address, Cidr } from './address.ts';
+import type { Scheduler } from './scheduler.ts';
 
 /** Layer 4 protocols that a Service port may name. */
 export type Protocol = 'TCP' | 'UDP' | 'SCTP';
@@ -26,6 +27,7 @@ export interface Service {
   readonly ports: readonly ServicePort[];
   /** Session affinity ClientIP in seconds; 0: none. */
   readonly affinitySeconds: number;
+  readonly scheduler: Scheduler;
   readonly internalLocal: boolean;
   readonly externalLocal: boolean;
   /** Where a load balancer asks who has a backend: only of type LoadBalancer with externalTrafficPolicy Local; else 0. */

@@ -4,6 +4,7 @@ import type { Problem } from '../model/service.ts';
 import { type Desired, emptyDesired } from './diff.ts';
 import { emptyIds, type Ids, idOf } from './ids.ts';
 import { heldFrontend, type Inventory, ownedBy, ownerOfId } from './inventory.ts';
+import { poolSlots } from './maglev.ts';
 import {
   cidrRow,
   encodeFrontend,
@@ -69,6 +70,7 @@ export function draftService(draft: Draft, world: World, held: Inventory, name: 
   const compiled = compileService(service, world.endpoints.get(name) ?? new Map(), world.node, held.claims);
   draft.problems.set(name, compiled.problems);
   const known = knownPools(held, name);
+  const contents = new Map<Pool, string>();
   const named = new Set<number>();
   const guarded = new Set<number>();
   for (const frontend of compiled.frontends) {
@@ -79,7 +81,11 @@ export function draftService(draft: Draft, world: World, held: Inventory, name: 
     if (!named.has(id)) put(draft, 'names', [u32.encode(id), encodeName(service, port)], name);
     named.add(id);
     if (frontend.kind === 'port' && frontend.guarded) guarded.add(id);
-    const [any, local] = poolsOf(frontend).map((pool) => place(draft, held, known, pool, name));
+    const [any, local] = poolsOf(frontend).map((pool) => {
+      const content = contents.get(pool) ?? encodePool(pool, service.scheduler);
+      contents.set(pool, content);
+      return { start: place(draft, held, known, content, name), count: pool.length };
+    });
     const row = encodeFrontend(key, frontend, id, any ?? noSegment, local ?? noSegment);
     put(draft, 'frontends', [key, row], name);
   }
@@ -98,23 +104,23 @@ function knownPools(held: Inventory, name: string): Map<string, Segment> {
   const known = new Map<string, Segment>();
   for (const key of ownedBy(held, name).frontends) {
     const frontend = heldFrontend(held, key);
-    for (const segment of [frontend?.any, frontend?.local]) {
-      const live = segment && held.segments.live.get(segmentKey(segment));
+    for (const segment of frontend === null ? [] : poolSlots(frontend)) {
+      const live = held.segments.live.get(segmentKey(segment));
       if (live?.content) known.set(live.content, live);
     }
   }
   return known;
 }
 
-function place(draft: Draft, held: Inventory, known: Map<string, Segment>, pool: Pool, owner: string): Segment {
-  const content = encodePool(pool);
-  if (content === '') return noSegment;
+/** The first slot of this content, where it is already or in a fresh segment. */
+function place(draft: Draft, held: Inventory, known: Map<string, Segment>, content: string, owner: string): number {
+  if (content === '') return noSegment.start;
   const there = known.get(content);
-  if (there !== undefined) return there;
+  if (there !== undefined) return there.start;
   const fresh = draft.places.take(content.length / slotDigits);
   for (const row of slotRows(fresh, content)) if (!isWritten(held, row)) put(draft, 'backends', row, owner);
   known.set(content, fresh);
-  return fresh;
+  return fresh.start;
 }
 
 /** By an earlier plan, of which something later was refused: a pool does not have to be written at one go. */

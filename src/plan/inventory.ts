@@ -2,6 +2,7 @@ import { type Frontend, frontend, servicePortName, sourceRangeKey, u32 } from '.
 import { type Claims, emptyClaims } from '../model/claims.ts';
 import { serviceName } from '../model/service.ts';
 import { emptyIds, forgetId, type Ids, learnId } from './ids.ts';
+import { poolSlots } from './maglev.ts';
 import type { Row } from './rows.ts';
 import {
   acquire,
@@ -56,8 +57,7 @@ const unowned: Owned = emptyOwned();
 export function inventory(actual: Tables, reserved: ReadonlyMap<string, string> = new Map()): Inventory {
   const pools: Segment[] = [];
   for (const value of actual.frontends.values()) {
-    const { any, local } = frontend.decode(value);
-    pools.push(any, local);
+    pools.push(...poolSlots(frontend.decode(value)));
   }
   const held: Inventory = {
     rows: emptyTables(),
@@ -153,12 +153,10 @@ function foldRange(held: Inventory, key: string, value: string | undefined): voi
 function movePools(held: Inventory, key: string, value: string | undefined): void {
   const before = heldFrontend(held, key);
   const after = value === undefined ? null : frontend.decode(value);
-  for (const segment of [after?.any, after?.local]) {
-    if (segment !== undefined) acquire(held.segments, segment, (fresh) => takeWritten(held, fresh));
+  for (const segment of after === null ? [] : poolSlots(after)) {
+    acquire(held.segments, segment, (fresh) => takeWritten(held, fresh));
   }
-  for (const segment of [before?.any, before?.local]) {
-    if (segment !== undefined) release(held.segments, segment);
-  }
+  for (const segment of before === null ? [] : poolSlots(before)) release(held.segments, segment);
   foldFrontend(held, key, value);
 }
 

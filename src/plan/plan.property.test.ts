@@ -2,7 +2,9 @@ import test from 'ava';
 import fc from 'fast-check';
 import { frontend, frontendFlag, frontendKey, servicePortName, sourceRangeKey, u32 } from '../layout.gen.ts';
 import { addressToHex, familyOf, parseCidr } from '../model/address.ts';
+import type { Scheduler } from '../model/scheduler.ts';
 import type { Endpoint, Endpoints, Problem, Service, ServicePort } from '../model/service.ts';
+import { poolSlots } from './maglev.ts';
 import { type Capacity, confirm, endGrace, type Inventory, inventory, makePlan, type World } from './plan.ts';
 import { byTable, emptyTables, type Step, type Tables } from './tables.ts';
 
@@ -44,6 +46,7 @@ const anyService = fc.record({
   sourceRanges: few(ranges),
   ports: fc.array(anyPort, { maxLength: 3 }),
   affinitySeconds: fc.constantFrom(0, 60),
+  scheduler: fc.constantFrom<Scheduler>('random', 'rr'),
   internalLocal: fc.boolean(),
   externalLocal: fc.integer({ min: 0, max: 4 }).map((one) => one === 0),
   healthCheckNodePort: fc.constant(0),
@@ -121,8 +124,8 @@ function lookUp(tables: Tables, address: string, port: number, protocol: number)
   const name = tables.names.get(u32.encode(row.servicePort));
   if (name === undefined) throw new Error(`${address} ${port} bears the id ${row.servicePort}, which has no name`);
   const { namespace, service, port: portName } = servicePortName.decode(name);
-  const pools = [row.any, row.local].map((segment) => slots(tables, segment).join(' '));
-  return `${namespace}/${service} ${portName} flags ${row.flags} affinity ${row.affinitySeconds} ${pools.join(' | ')}`;
+  const pools = poolSlots(row).map((segment) => slots(tables, segment).join(' '));
+  return `${namespace}/${service} ${portName} flags ${row.flags} affinity ${row.affinitySeconds} by ${row.scheduler} ${pools.join(' | ')}`;
 }
 
 function slots(tables: Tables, { start, count }: { start: number; count: number }): string[] {

@@ -3,6 +3,7 @@ import type { Problem } from '../model/service.ts';
 import { diff } from './diff.ts';
 import { type Draft, draftNode, draftService, emptyDraft } from './draft.ts';
 import { heldFrontend, type Inventory, ownedBy, ownerOfId } from './inventory.ts';
+import { poolSlots } from './maglev.ts';
 import { type Scope, servicesInScope } from './scope.ts';
 import { segmentKey } from './segments.ts';
 import {
@@ -119,8 +120,7 @@ function freesSegment(steps: readonly Step[], held: Inventory): boolean {
   const changes = new Map<string, number>();
   const count = (value: string | undefined, change: number) => {
     if (value === undefined) return;
-    const { any, local } = frontend.decode(value);
-    for (const segment of [any, local])
+    for (const segment of poolSlots(frontend.decode(value)))
       changes.set(segmentKey(segment), (changes.get(segmentKey(segment)) ?? 0) + change);
   };
   const frontends: Rows = held.rows.frontends;

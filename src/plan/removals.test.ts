@@ -36,6 +36,7 @@ function service(name: string, clusterIP: string): Service {
       { name: 'dns-tcp', protocol: 'TCP', number: 53, nodePort: 0 },
     ],
     affinitySeconds: 0,
+    scheduler: 'random',
     internalLocal: false,
     externalLocal: false,
     healthCheckNodePort: 0,

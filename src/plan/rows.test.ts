@@ -36,6 +36,7 @@ const port: PortFrontend = {
   localFor: 'nobody',
   hasEndpoint: true,
   affinitySeconds: 10800,
+  scheduler: 'sh',
   guarded: false,
 };
 const address = { kind: 'address', place: 'cluster', address: 'fd00::1', port: http } as const;
@@ -51,7 +52,7 @@ test('encodeFrontendKey() is address, port and protocol in network order; zeros 
 test('encodeFrontend() is ranges, id, affinity, flags and the check of key and row', (t) => {
   const key = encodeFrontendKey(port);
   const row = encodeFrontend(key, port, 0xdeadbeef, { start: 0, count: 3 }, noSegment);
-  const words = ['00000000', '03000000', '00000000', '00000000', 'efbeadde', '302a0000', '04000000'];
+  const words = ['00000000', '03000000', '00000000', '00000000', 'efbeadde', '302a0000', '04000500'];
   t.is(row.slice(0, -8), words.join(''));
   t.is(frontend.decode(row).check, checkOf(key, words.join('')));
 });
@@ -72,6 +73,7 @@ test('encodeFrontend() says in flags what decides between pools, drop and reject
     any: noSegment,
     local: noSegment,
     affinitySeconds: 0,
+    scheduler: 0,
   });
 });
 

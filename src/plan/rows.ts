@@ -7,6 +7,7 @@ import {
   nodeAddress,
   nodeAddressFlag,
   removedBackendKey,
+  scheduler,
   servicePortName,
   sourceClass,
   sourceRangeKey,
@@ -17,8 +18,10 @@ import {
 } from '../layout.gen.ts';
 import { type Address, addressToHex, type Cidr, familyOf, firstOfFamily, noAddressHex } from '../model/address.ts';
 import type { Frontend, LocalFor, Pool } from '../model/frontends.ts';
+import type { Scheduler } from '../model/scheduler.ts';
 import type { Protocol, Service, ServicePort } from '../model/service.ts';
 import { checkOf } from './check.ts';
+import { maglevTable, tableSize } from './maglev.ts';
 import { noSegment, type Segment } from './segments.ts';
 import type { RemovedBackend, SourceClass, Wire, World } from './world.ts';
 
@@ -31,12 +34,17 @@ export const slotDigits: number = 2 * backend.size;
 /** IPPROTO_... */
 export const protocolNumbers: Readonly<Record<Protocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
 
-/** The slots of a pool, one after the other, sorted by the bytes of address and port as the programs' search needs them. */
-export function encodePool(pool: Pool): string {
-  return pool
+/**
+ * The slots of a pool, one after the other, sorted by the bytes of address and port as the programs' search needs them; then
+ * those of the table that the scheduler needs, if it does.
+ */
+export function encodePool(pool: Pool, by: Scheduler = 'random'): string {
+  const rows = pool
     .map(({ address, port }) => backend.encode({ address: addressToHex(address), port, flags: 0 }))
-    .sort()
-    .join('');
+    .sort();
+  const size = tableSize(scheduler[by], rows.length);
+  if (size === 0) return rows.join('');
+  return [...rows, ...Array.from(maglevTable(rows, size), (i) => rows[i])].join('');
 }
 
 /** The rows of the slots of `segment`, whose content is an encoded pool. */
@@ -60,7 +68,7 @@ export function isAddressKey(key: string): boolean {
   return key.endsWith('00000000');
 }
 
-/** `key` as from `encodeFrontendKey`; the segments hold the frontend's pools, `noSegment` for an empty one or none. */
+/** `key` as from `encodeFrontendKey`; the segments hold the backends of the frontend's pools, `noSegment` for an empty one or none. */
 export function encodeFrontend(key: string, of: Frontend, servicePort: number, any: Segment, local: Segment): string {
   const isAddress = of.kind === 'address';
   const row = {
@@ -69,6 +77,7 @@ export function encodeFrontend(key: string, of: Frontend, servicePort: number, a
     servicePort,
     affinitySeconds: isAddress ? 0 : of.affinitySeconds,
     flags: flagsOf(of),
+    scheduler: scheduler[isAddress ? 'random' : of.scheduler],
   };
   const unchecked = frontend.encode({ ...row, check: 0 });
   return frontend.encode({ ...row, check: checkOf(key, unchecked.slice(0, -8)) });

@@ -73,6 +73,7 @@ struct plain_address {
 	X(service_port, 0x41424344)                                                                                    \
 	X(affinity_seconds, 0x51525354)                                                                                \
 	X(flags, FRONTEND_LOCAL_ONLY | FRONTEND_HAS_ENDPOINT)                                                          \
+	X(scheduler, SCHEDULER_MAGLEV) X(zero, 0) \
 	X(check, 0xf1f2f3f4)
 EXCHANGE(frontends, struct frontend_key, FRONTEND_KEY, struct frontend, FRONTEND)
 
@@ -197,6 +198,15 @@ EXCHANGE(udp_choices, struct socket_key, SOCKET_KEY, struct socket_peer, SOCKET_
 EXCHANGE(socket_reverse, struct socket_key, SOCKET_KEY, struct socket_peer, SOCKET_PEER)
 EXCHANGE(udp_choices_before, struct socket_key, SOCKET_KEY, struct socket_peer, SOCKET_PEER)
 EXCHANGE(socket_reverse_before, struct socket_key, SOCKET_KEY, struct socket_peer, SOCKET_PEER)
+
+#define ROUND_KEY(X) X(service_port, 0x41424344) X(local, 0x81) X(ipv6, 0x82) X(zero, 0)
+#define ROUND(X) X(turns, 0x0182838485868788)
+EXCHANGE(rounds, struct round_key, ROUND_KEY, struct round, ROUND)
+
+#define CONNECTIONS_KEY(X) IPV6(X, address) X(service_port, 0x41424344) X(port, bpf_htons(0x8182)) X(zero, 0)
+#define CONNECTIONS(X) X(count, 0x81828384)
+EXCHANGE(socket_connections, struct connections_key, CONNECTIONS_KEY, struct connections, CONNECTIONS)
+EXCHANGE(flow_connections, struct connections_key, CONNECTIONS_KEY, struct connections, CONNECTIONS)
 
 #define COUNTER_KEY(X) X(service_port, 0x41424344) X(reason, REASON_DROP_UNTRANSLATED)
 #define FLOW_HINT(X) X(until, 0x81828384) X(half_open_until, 0x91929394)

@@ -16,6 +16,7 @@ import {
   type CidrKey,
   type Codec,
   type Config,
+  type ConnectionsKey,
   type CounterKey,
   config,
   type Event,
@@ -35,12 +36,14 @@ import {
   maps,
   type RejectTokens,
   type RemovedBackendKey,
+  type RoundKey,
   reason,
   type ServicePortName,
   type SocketKey,
   type SocketPeer,
   type SourceRangeKey,
   type Switches,
+  scheduler,
   type TraceFilter,
   type Wire,
   wireFlag,
@@ -82,6 +85,8 @@ const socketPeer: SocketPeer = {
   check: 0xf1f2f3f4,
 };
 
+const connectionsKey: ConnectionsKey = { address: ipv6, servicePort: 0x41424344, port: 0x8182 };
+
 type Row<Map> = Map extends MapLayout<infer Key, infer Value> ? { key: Key; value: Value } : never;
 
 /** What stands in each map. A map that is missing here does not compile. */
@@ -94,6 +99,7 @@ const rows: { [Name in keyof typeof maps]: Row<(typeof maps)[Name]> } = {
       servicePort: 0x41424344,
       affinitySeconds: 0x51525354,
       flags: frontendFlag.local_only | frontendFlag.has_endpoint,
+      scheduler: scheduler.maglev,
       check: 0xf1f2f3f4,
     } satisfies Frontend,
   },
@@ -135,6 +141,13 @@ const rows: { [Name in keyof typeof maps]: Row<(typeof maps)[Name]> } = {
     } satisfies FragmentKey,
     value: { sourcePort: 0x8182, destinationPort: 443 } satisfies Fragment,
   },
+  rounds: {
+    key: { servicePort: 0x41424344, local: 0x81, ipv6: 0x82 } satisfies RoundKey,
+    value: 0x0182838485868788n,
+  },
+  socket_connections: { key: connectionsKey, value: bigId },
+  flow_connections: { key: connectionsKey, value: bigId },
+  counted_sockets: { key: 5, value: connectionsKey },
   reject_tokens: { key: 0, value: { filled: 0x0182838485868788n, left: bigId } satisfies RejectTokens },
   affinity: { key: affinityKey, value: affinity },
   udp_choices: { key: socketKey, value: socketPeer },
@@ -204,7 +217,7 @@ interface Exchange {
 
 const exchanges: Exchange[] = Object.entries(rows).flatMap(([name, row]) => {
   const map = maps[name as keyof typeof maps] as MapLayout<unknown, unknown>;
-  return map.type === 'ringbuf' ? [] : { name, map, ...row };
+  return map.type === 'ringbuf' || map.type === 'sk_storage' ? [] : { name, map, ...row };
 });
 
 const folder = mkdtempSync(join(tmpdir(), 'exchange-'));

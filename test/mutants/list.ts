@@ -6,6 +6,7 @@ import { outside } from './outside.ts';
 import { policies } from './policies.ts';
 import { programs } from './programs.ts';
 import { rules } from './rules.ts';
+import { scheduling } from './scheduling.ts';
 import { servers } from './servers.ts';
 import { sockets } from './sockets.ts';
 import { stages } from './stages.ts';
@@ -33,4 +34,5 @@ export const mutants: readonly Mutant[] = [
   ...xdp,
   ...inStories,
   ...bypass,
+  ...scheduling,
 ];

@@ -111,7 +111,11 @@ export const programs: readonly Mutant[] = [
   ]),
   ...faults('bpf/wire.bpf.c', wire, [
     ['frames of others are translated', 'if (skb->pkt_type != PACKET_HOST)', 'if (false)'],
-    ['a backend here sees the node', '	case WAY_LOCAL:\n\t\tflow->flags &= FLOW_EXIT;\n\t\treturn 0;\n', ''],
+    [
+      'a backend here sees the node',
+      '	case WAY_LOCAL:\n\t\tflow->flags &= FLOW_EXIT | FLOW_COUNTED;\n\t\treturn 0;\n',
+      '',
+    ],
     [
       'a lost connection ends in silence',
       'return reject(skb, packet, frontend.service_port, REASON_REJECT_NO_FLOW);',
@@ -132,21 +136,23 @@ export const programs: readonly Mutant[] = [
     ['a port used again leaves the way back of the connection before', 'delete_row(flows, &before);', ''],
     ['a port used again takes the way back of another', '&reply, &old, BPF_NOEXIST)', '&reply, &old, BPF_ANY)'],
   ]),
-  ...faults('bpf/pool.h', packets, [
+  ...faults('bpf/schedule.h', packets, [
     [
       'the last backend of a pool is never chosen',
-      '* pool.count) >> 32)',
-      '* (pool.count > 1 ? pool.count - 1 : 1)) >> 32)',
+      'slot = pool.start + (__u32)(((__u64)bpf_get_prandom_u32() * pool.count) >> 32)',
+      'slot = pool.start + (__u32)(((__u64)bpf_get_prandom_u32() * (pool.count > 1 ? pool.count - 1 : 1)) >> 32)',
     ],
+  ]),
+  ...faults('bpf/pool.h', packets, [
     [
       'session affinity holds a client to a backend that left',
-      'pool_contains(pool.start, pool.count, &wanted)) {',
-      'true) {',
+      ' || !pool_contains(pool.start, pool.count, &wanted))',
+      ')',
     ],
-    ['session affinity has no end', 'seconds_since(old->seen) < frontend->affinity_seconds', 'old'],
+    ['session affinity has no end', 'seconds_since(old->seen) >= frontend->affinity_seconds', '!old'],
     [
       'a Local policy chooses from all',
-      'return frontend->flags & local ? frontend->local : frontend->any;',
+      'return has_local_pool(frontend, outside) ? frontend->local : frontend->any;',
       'return frontend->any;',
     ],
   ]),

@@ -55,8 +55,8 @@ export const rules: readonly Mutant[] = [
   ...faults('bpf/pool.h', fuzz, [
     [
       'affinity outlives its backend’s place in the set',
-      'pool_contains(pool.start, pool.count, &wanted)) {',
-      'pool.count) {',
+      '!pool_contains(pool.start, pool.count, &wanted))',
+      '!pool.count)',
     ],
     ['affinity forgets', 'bpf_map_update_elem(&affinity, &key, &fresh, BPF_ANY);', '(void)fresh;'],
   ]),
@@ -68,8 +68,8 @@ export const rules: readonly Mutant[] = [
     ],
     [
       'a pod that is its own backend keeps its source',
-      '		flow->source = packet->tuple.destination;\n		flow->flags = FLOW_HAIRPIN;',
-      '		flow->flags = FLOW_HAIRPIN;',
+      '		flow->source = packet->tuple.destination;\n		flow->flags |= FLOW_HAIRPIN;',
+      '		flow->flags |= FLOW_HAIRPIN;',
     ],
   ]),
 ];

@@ -177,9 +177,9 @@ export const stages: readonly Mutant[] = [
     ['two new segments share a slot', 'starts[i] = start + count;', 'starts[i] = start + count - 1;'],
   ]),
   ...faults('src/plan/draft.ts', plan, [
-    ['a pool that did not change gets a new segment', 'if (there !== undefined) return there;', ''],
+    ['a pool that did not change gets a new segment', 'if (there !== undefined) return there.start;', ''],
   ]),
-  ...faults('src/plan/rows.ts', plan, [['a pool is not sorted', '    .sort()\n', '']]),
+  ...faults('src/plan/rows.ts', plan, [['a pool is not sorted', 'flags: 0 }))\n    .sort();', 'flags: 0 }));']]),
   ...faults('src/plan/ids.ts', plan, [
     ['two names get one id', 'while (held.byId.has(id) || fresh.byId.has(id))', 'while (fresh.byId.has(id))'],
   ]),

@@ -36,11 +36,7 @@ export const inStories: readonly Mutant[] = [
     ],
   ]),
   ...faults('bpf/pool.h', stories, [
-    [
-      'affinity holds for who left the pool',
-      '		    pool_contains(pool.start, pool.count, &wanted)) {',
-      '		    pool.count) {',
-    ],
+    ['affinity holds for who left the pool', '!pool_contains(pool.start, pool.count, &wanted))', '!pool.count)'],
   ]),
   ...faults('bpf/choose.h', stories, [
     [

@@ -20,11 +20,7 @@ export const telling: readonly Mutant[] = [
     ['what is lost is not counted', 'count(0, REASON_EVENT_LOST);', ''],
   ]),
   ...faults('bpf/flow.h', events, [
-    [
-      'the end of a flow is told twice',
-      'if (!is_closing(flow->state))\n		use(tell(key',
-      'if (flow)\n		use(tell(key',
-    ],
+    ['the end of a flow is told twice', 'if (is_closing(flow->state))\n		return;\n	use(tell(key', 'use(tell(key'],
     [
       'an idle flow was replaced',
       'idle ? REASON_ENDED_IDLE : REASON_ENDED_REPLACED',

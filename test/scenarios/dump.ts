@@ -10,7 +10,15 @@ import { ownNamespace } from './lane.ts';
 export async function dumpsOf({ tables }: Generation): Promise<Record<string, string>> {
   const none = new Map();
   const rows = await readSettledTables(tables);
-  const reading: Reading = { tables: rows, counters: none, flows: none, halfOpen: none, affinity: none, nowSeconds: 0 };
+  const reading: Reading = {
+    tables: rows,
+    counters: none,
+    connections: new Map(),
+    flows: none,
+    halfOpen: none,
+    affinity: none,
+    nowSeconds: 0,
+  };
   const told = <Item extends ServiceRef>(items: readonly Item[]) =>
     items.filter(({ namespace }) => namespace !== ownNamespace);
   const [services, frontends] = [told(serviceItems(reading)), told(frontendItems(reading))];
