@@ -82,6 +82,15 @@ test-cluster: build build/.cluster ## Real clusters: our tests, then upstream's 
 		$(SUDO) env PATH="$$PATH" ava --timeout=600s test/cluster/cluster.test.ts || ours=1; \
 		$(SUDO) env PATH="$$PATH" PROXY="$(PROXY)" $(NODE) test/cluster/e2e.ts $(E2E) && exit $$ours
 
+.PHONY: test-image
+test-image: build image ## The image, made twice for each machine, and its container by runc, with each capability taken away once
+	@$(SUDO) env PATH="$$PATH" CLANG=$(CLANG) ava --serial --timeout=600s test/deploy/image.test.ts test/deploy/container.test.ts
+
+.PHONY: test-deploy
+test-deploy: build ## Chart, base and RBAC against a real API server (needs go; the first time it builds for minutes)
+	@bin=$$(test/kubernetes/components/build.sh) && helm=$$(test/deploy/helm/build.sh) && \
+		$(SUDO) env KUBERNETES_BIN="$$bin" HELM="$$helm" PATH="$$PATH" ava --serial --timeout=300s test/deploy/chart.test.ts test/deploy/rbac.test.ts
+
 .PHONY: lint
 lint: setup ## Formatting, lint and types
 	@$(NODE) test/run.ts lint

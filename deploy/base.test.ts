@@ -4,7 +4,7 @@ import test from 'ava';
 import { parse } from 'yaml';
 import about from '../package.json' with { type: 'json' };
 import { readConfiguration } from '../src/commands/proxy-config.ts';
-import { missingCapabilities } from '../src/kernel/machine.ts';
+import { missingCapabilities } from '../src/kernel/capabilities.ts';
 import { base, baseObjects, podSpec } from '../test/deploy/daemon-set.ts';
 
 const pod = podSpec();

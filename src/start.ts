@@ -1,6 +1,7 @@
 import { runAgent } from './agent.ts';
 import type { AgentOptions } from './agent-options.ts';
 import { makeHealth } from './health.ts';
+import { requireCapabilities } from './kernel/capabilities.ts';
 import { Datapath } from './kernel/datapath.ts';
 import { tellsByDevice } from './kernel/detector.ts';
 import { netnsCookie } from './kernel/kernel.ts';
@@ -65,6 +66,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
   const { cgroup, pinDir, serviceCidrs, nodePortRange, nodePorts, masqueradeAll, masqueradeBit, ...others } = options;
   const { origin, serviceProxyName, scheduler, ...rest } = others;
   requirePermission();
+  requireCapabilities();
   await requireKernel();
   const mechanism = await chooseMechanism();
   const bypass = options.bypass === true && mechanism === 'tcx' && !masqueradeAll;

@@ -1,5 +1,6 @@
 import type { Argv, CommandModule } from 'yargs';
 import { type BypassDevice, readBypass } from '../kernel/bypass.ts';
+import { mayMount, requireCapabilities } from '../kernel/capabilities.ts';
 import { classifyDevices, type Device } from '../kernel/devices.ts';
 import { kernelRelease, netnsCookie } from '../kernel/kernel.ts';
 import { tryPrograms } from '../kernel/load.ts';
@@ -9,7 +10,7 @@ import { bpfFsRoots, readMounts } from '../kernel/mounts.ts';
 import { readNetwork } from '../kernel/network.ts';
 import { encodeConfig, readObjects } from '../kernel/objects.ts';
 import { currentGeneration, pinDir } from '../kernel/pins.ts';
-import { defaultPinDir, findCgroup } from '../kernel/place.ts';
+import { CANNOT_MOUNT, defaultPinDir, findCgroup } from '../kernel/place.ts';
 import { chooseMechanism, features, hasFibSource } from '../kernel/probes.ts';
 import { checkSysctls, type Finding, readSysctl } from '../kernel/sysctls.ts';
 import { chooseXdp, pinnedXdp, readDriverFeatures, type XdpDevice } from '../kernel/xdp.ts';
@@ -67,6 +68,7 @@ async function check(flags: CheckFlags): Promise<void> {
   const choice = parseXdp(flags.xdp);
   const path = flags.pinDir ?? defaultPinDir();
   requirePermission();
+  requireCapabilities();
   const findings = [
     await attempt('kernel', async () => {
       await requireKernel();
@@ -117,6 +119,7 @@ async function attempt(what: string, work: () => string | Promise<string>): Prom
 function checkBpfFs(): Finding {
   const roots = bpfFsRoots(readMounts());
   if (roots.length > 0) return { what: 'BPF filesystem', state: 'ok', detail: roots.join(', ') };
+  if (!mayMount()) return { what: 'BPF filesystem', state: 'missing', detail: `none is mounted, ${CANNOT_MOUNT}` };
   return { what: 'BPF filesystem', state: 'info', detail: "not mounted: 'run' mounts one at /sys/fs/bpf" };
 }
 

@@ -1,31 +1,12 @@
 import test from 'ava';
-import { missingCapabilities, requireKernel, requirePermission } from './machine.ts';
+import { requireKernel, requirePermission } from './machine.ts';
 import { features } from './probes.ts';
-import { RefusedError, UnsupportedError } from './refused.ts';
+import { UnsupportedError } from './refused.ts';
 
 test('requireKernel() accepts this kernel, and this process has permission', async (t) => {
   requirePermission();
   await t.notThrowsAsync(requireKernel());
 });
-
-const status = (effective: string) => `Name:\tnode\nCapEff:\t${effective}\nCapBnd:\t000001ffffffffff\n`;
-
-for (const { effective, missing } of [
-  { effective: '000001ffffffffff', missing: [] },
-  { effective: '000000c000001000', missing: [] },
-  { effective: '0000000000201000', missing: [] },
-  { effective: '000000c000000000', missing: ['CAP_NET_ADMIN'] },
-  { effective: '0000004000001000', missing: ['CAP_BPF'] },
-  { effective: '0000008000001000', missing: ['CAP_PERFMON'] },
-  { effective: '0000000000000000', missing: ['CAP_BPF', 'CAP_NET_ADMIN', 'CAP_PERFMON'] },
-]) {
-  test(`requirePermission() with the capabilities ${effective} misses ${missing.join(', ') || 'none'}`, (t) => {
-    t.deepEqual(missingCapabilities(status(effective)), missing);
-    if (missing.length === 0) return t.notThrows(() => requirePermission(status(effective)));
-    const error = t.throws(() => requirePermission(status(effective)), { instanceOf: RefusedError });
-    t.true(error?.message.includes(`, ${missing.join(' and ')} is missing: `), error?.message);
-  });
-}
 
 for (const [major, minor] of [
   [5, 19],

@@ -1,12 +1,17 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { bpfFsMount, isBpfFs } from 'libbpf-ts';
+import { mayMount } from './capabilities.ts';
 import { bpfFsRoots, cgroupRoot, type Mount, readMounts } from './mounts.ts';
 import { makeDirectory } from './pins.ts';
 import { RefusedError } from './refused.ts';
 
 const BPF_FS = '/sys/fs/bpf';
 const NAME = 'bpfsvc';
+
+/** What a process without CAP_SYS_ADMIN is told, most likely one in a container. */
+export const CANNOT_MOUNT =
+  "and this process may not mount one: run 'mount -t bpf bpf /sys/fs/bpf' on the node, and give it to the container as a volume";
 
 /** Where things are pinned if nobody says otherwise: where they are, else at the usual place. */
 export function defaultPinDir(mounts: readonly Mount[] = readMounts()): string {
@@ -37,8 +42,8 @@ function mountDefault(): string {
     bpfFsMount(BPF_FS);
     return path;
   } catch (error) {
-    if (elsewhere === undefined) throw error;
-    return join(elsewhere, NAME);
+    if (elsewhere !== undefined) return join(elsewhere, NAME);
+    throw mayMount() ? error : new RefusedError(`no BPF filesystem is mounted, ${CANNOT_MOUNT}`);
   }
 }
 

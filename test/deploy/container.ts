@@ -16,20 +16,22 @@ import { podSpec } from './daemon-set.ts';
 import { defaultSeccomp } from './seccomp.ts';
 
 export interface Bundle extends Disposable {
-  /** Starts the container with the manifest's arguments and these. */
+  /** Starts the container. */
   run(options?: RunOptions): Running;
   /** A command in a running container, as `kubectl exec` does. */
   exec(running: Running, ...command: string[]): Promise<CommandResult>;
 }
 
 export interface RunOptions {
-  /** In place of the manifest's. */
-  readonly args?: readonly string[];
+  /** After those of the manifest. */
+  readonly more?: readonly string[];
   /** 'CAP_BPF', …: those of the manifest that it does not get. */
   readonly without?: readonly string[];
   /** Of the manifest's volumes, where they are on this machine. */
   readonly volumes?: Readonly<Record<string, string>>;
   readonly environment?: Readonly<Record<string, string>>;
+  /** A folder with the token and CA of a ServiceAccount. */
+  readonly account?: string;
 }
 
 export interface Running {
@@ -109,18 +111,22 @@ function rootOf(folder: string): object {
 }
 
 function specOf({ config }: ImageConfig, node: Node, options: RunOptions): object {
-  const { args: given, without = [], volumes = {}, environment = {} } = options;
+  const { more = [], without = [], volumes = {}, environment = {}, account } = options;
   const [{ args, securityContext, volumeMounts }] = podSpec().containers;
   const capabilities = securityContext.capabilities.add
     .map((name) => `CAP_${name}`)
     .filter((name) => !without.includes(name));
-  const words = (given ?? args).map((word) => word.replace('$(NODE_NAME)', node.name));
+  const words = [...args, ...more].map((word) => word.replace('$(NODE_NAME)', node.name));
   const env = [...config.Env, ...Object.entries(environment).map(([name, value]) => `${name}=${value}`)];
   const binds = volumeMounts.flatMap(({ name, mountPath, readOnly }) => {
     const source = volumes[name];
     if (source === undefined) return [];
     return [{ destination: mountPath, type: 'bind', source, options: ['rbind', 'rprivate', readOnly ? 'ro' : 'rw'] }];
   });
+  if (account !== undefined) {
+    const destination = '/var/run/secrets/kubernetes.io/serviceaccount';
+    binds.push({ destination, type: 'bind', source: account, options: ['rbind', 'rprivate', 'ro'] });
+  }
   return {
     ociVersion: '1.0.2',
     hostname: node.name,
