@@ -76,6 +76,10 @@ const told: readonly [world: RegExp, flow: string, words: RegExp][] = [
     /Local is for clients from outside, and this one is a pod/,
   ],
   [/session affinity/, '10.60.1.9 > 10.97.0.41:80', /ClientIP: .* 10800 s/],
+  [/^schedulers/, '10.60.1.9 > 10.97.1.0:80', /2 may be chosen, by scheduler rr, in turn: /],
+  [/^schedulers/, '10.60.1.9 > 10.97.1.1:80', /by scheduler lc, the one with the fewest connections of this node: /],
+  [/^schedulers/, '10.60.1.9 > 10.97.1.6:80', /by scheduler maglev, a hash of the client's address: /],
+  [/^schedulers/, '10.60.1.9 > 10.97.1.7:80', /each as likely as the other/],
   [/^clusterIPs/, '10.60.1.1 > 10.97.0.41:80', /reaches itself as 10\.60\.1\.1/],
   [/^clusterIPs/, '10.60.1.1 > 10.97.0.41:80', /10\.97\.0\.41:\d+ → 10\.60\.1\.1:80/],
 ];

@@ -48,7 +48,7 @@ test.serial('attachHooks() attaches wires before pods and sockets, and ways back
   const devices = [await device('order1', 'pod'), { ...(await device('lo', 'wire')), name: 'wire' }];
   const { attached } = await attachHooks(dir, [...deviceHooks(devices), ...cgroupHooks(box.cgroup)], programs, 'tcx');
   t.deepEqual(attached.slice(0, 4), ['wire egress', 'wire ingress', 'order1 egress', 'order1 ingress']);
-  t.deepEqual([attached[4], attached.at(-1)], [`post_bind6 of ${box.cgroup}`, `connect4 of ${box.cgroup}`]);
+  t.deepEqual([attached[4], attached.at(-1)], [`sock_release of ${box.cgroup}`, `connect4 of ${box.cgroup}`]);
   t.is(attached.length, 14);
   t.is((await detachAll(dir)).length, 14);
   t.deepEqual(listLinkPins(dir), []);
@@ -124,8 +124,8 @@ test.serial('attachHooks() moves to another cgroup when that is asked for', asyn
   mkdirSync(second ?? '');
   await attachHooks(dir, cgroupHooks(first ?? ''), programs, 'tcx');
   const { attached, detached } = await attachHooks(dir, cgroupHooks(second ?? ''), programs, 'tcx');
-  t.is(attached.length, 10);
-  t.is(detached.length, 10);
+  t.is(attached.length, 11);
+  t.is(detached.length, 11);
   t.deepEqual(await attachHooks(dir, cgroupHooks(second ?? ''), programs, 'tcx'), {
     attached: [],
     repointed: [],
@@ -215,7 +215,7 @@ test.serial('attachHooks() uses clsact filters where told so: attached, replaced
   const hooks = [...deviceHooks([pod]), ...cgroupHooks(box.cgroup)];
   const first = await attachHooks(dir, hooks, programs, 'clsact');
   t.deepEqual(first.attached.slice(0, 2), ['clsact1 egress', 'clsact1 ingress']);
-  t.is(listLinkPins(dir).length, 10);
+  t.is(listLinkPins(dir).length, 11);
   t.deepEqual(await attachHooks(dir, hooks, programs, 'clsact'), {
     attached: [],
     repointed: [],

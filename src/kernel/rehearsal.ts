@@ -59,6 +59,9 @@ const SMALL = 1024;
 /** A ring is whole pages. */
 const RING = 65_536;
 
+/** A backend takes so many at most, with the table that follows its pool: see src/plan/maglev.ts. */
+const SLOTS = 129;
+
 const ofOneRow: ReadonlySet<string> = new Set<TableName>(['switches']);
 /** Arrays: a slot that is not written is not asked for. */
 const slotted: ReadonlySet<string> = new Set<TableName>(['backends', 'switches']);
@@ -69,6 +72,9 @@ const remembering = [
   'affinity',
   'udp_choices',
   'socket_reverse',
+  'rounds',
+  'socket_connections',
+  'flow_connections',
   'counters',
 ] as const;
 
@@ -242,7 +248,7 @@ function objectOf(hook: RehearsedHook): [object: 'tc' | 'wire', programs: readon
 
 function sizesFor(tables: Tables, room: number): Record<string, { maxEntries: number }> {
   const tableSizes = record(tableNames, (name) => ({
-    maxEntries: Math.max(roomFor(name, tables), ofOneRow.has(name) ? 1 : room),
+    maxEntries: Math.max(roomFor(name, tables), ofOneRow.has(name) ? 1 : name === 'backends' ? room * SLOTS : room),
   }));
   const stateSizes = record(stateNames, (name) => {
     const { type, maxEntries } = layouts[name];

@@ -14,6 +14,7 @@ export interface ServiceText {
   /** Of one slice each. */
   readonly slices?: readonly (readonly EndpointText[])[];
   readonly labels?: Record<string, string>;
+  readonly annotations?: Record<string, string>;
   readonly sliceLabels?: Record<string, string>;
   readonly created?: string;
   readonly lb?: readonly (string | { ip?: string; ipMode?: string; hostname?: string })[];
@@ -89,7 +90,10 @@ function objectsOfService(fullName: string, text: ServiceText): object[] {
   const service = {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: { namespace, name, labels: text.labels ?? {}, creationTimestamp: text.created },
+    metadata: {
+      ...{ namespace, name, labels: text.labels ?? {}, annotations: text.annotations ?? {} },
+      creationTimestamp: text.created,
+    },
     spec: {
       ...text.spec,
       ports: ports.map(({ name: portName, protocol, port, nodePort }) => ({

@@ -397,6 +397,28 @@ const affinity: WorldText = {
   },
 };
 
+const scheduled: WorldText = {
+  name: 'schedulers: backends are all that somebody could get',
+  services: Object.fromEntries(
+    ['rr', 'lc', 'sed', 'nq', 'sh', 'dh', 'maglev', 'lblc'].map((scheduler, n) => [
+      `town/${scheduler}`,
+      {
+        ports: [`http 80 > 8080 node ${31_100 + n}`],
+        slices: both,
+        annotations: { 'bpfsvc.dev/scheduler': scheduler },
+        spec: { clusterIP: `10.97.1.${n}`, type: 'NodePort' },
+      },
+    ]),
+  ),
+  flows: Object.fromEntries(
+    Array.from({ length: 8 }, (_, n) => [
+      [`${pod} > 10.97.1.${n}:80`, all('')],
+      [`${client} > ${host}:${31_100 + n}`, all('*')],
+      [`${host} > 10.97.1.${n}:80`, all('')],
+    ]).flat(),
+  ),
+};
+
 const dualStack: WorldText = {
   name: 'dual stack: each family has its own clusterIP, endpoints and ranges',
   services: {
@@ -765,6 +787,7 @@ export const worlds: readonly WorldText[] = [
     'a',
   ),
   affinity,
+  scheduled,
   dualStack,
   sctp,
   notOurs,

@@ -71,11 +71,13 @@ function textOf({
 
 /**
  * Sends the packets of those that get a backend, twice each: it is one of the set, and under session affinity the one that this
- * client of this service port had before, by whichever address, while that is in the set that applies.
+ * client of this service port had before, by whichever address, while that is in the set that applies. A hash gives one client,
+ * or all of one address, the same one of the same set, whoever asks for which Service.
  */
 async function comparePicks(stages: Stages, met: readonly Met[]): Promise<void> {
   for (const { rehearsal } of Object.values(stages)) rehearsal.forget('affinity');
   const remembered = new Map<string, string>();
+  const hashed = new Map<string, string>();
   for (const { hook, flow, expected: wanted } of [...met, ...met]) {
     if (wanted.verdict !== 'dnat') continue;
     const picked = await (hook === 'connect'
@@ -83,14 +85,32 @@ async function comparePicks(stages: Stages, met: readonly Met[]): Promise<void> 
       : pickOfPacket(stages.packets, hook, flow));
     if (!wanted.backends.includes(picked))
       throw new Difference(flow, `chosen: ${picked}, of ${wanted.backends.join(' ')}`);
-    if (!wanted.rules.includes('affinity')) continue;
     const client = wanted.source === 'node' ? 'the node' : flow.from;
+    if (!wanted.rules.includes('affinity')) {
+      compareHashed(hashed, flow, wanted, client, picked);
+      continue;
+    }
     const key = `${client} ${wanted.service} ${flow.protocol} ${familyOf(flow.to)}`;
     const before = remembered.get(key) ?? '';
     if (wanted.backends.includes(before) && before !== picked)
       throw new Difference(flow, `affinity: chosen ${picked}, after ${before}`);
     remembered.set(key, picked);
   }
+}
+
+function compareHashed(
+  hashed: Map<string, string>,
+  flow: Flow,
+  { rules, backends, service }: Expected,
+  client: string,
+  picked: string,
+): void {
+  const of = rules.includes('client hash') ? client : rules.includes('address hash') ? flow.to : null;
+  if (of === null) return;
+  const key = `${of} ${service} ${backends.join(' ')}`;
+  const before = hashed.get(key) ?? picked;
+  if (before !== picked) throw new Difference(flow, `a hash: chosen ${picked}, after ${before}`);
+  hashed.set(key, picked);
 }
 
 async function pickOfPacket(stage: Stage, hook: string, flow: Flow): Promise<string> {

@@ -5,6 +5,7 @@ export interface Metadata {
   readonly name: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly creationTimestamp?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 export interface Node {

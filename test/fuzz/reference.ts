@@ -3,7 +3,7 @@
  * reader. It shares no code with what it judges; where the two differ, one of them has misread it.
  */
 
-import type { Flow, World } from './objects.ts';
+import type { Flow, Service, World } from './objects.ts';
 import { endpointsOf, keepsNumber, type ReferenceEndpoint } from './reference-endpoints.ts';
 import { type Claim, familyOf, inAny, isClusterIp, nodeNamed, ownerOf, primaryOf } from './reference-services.ts';
 
@@ -71,6 +71,7 @@ function ofService(world: World, flow: Flow, source: SourceClass, claim: Claim):
 
   rules.push(...setRules[asksLocal ? 'local' : 'cluster']);
   if (service.spec.sessionAffinity === 'ClientIP') rules.push('affinity');
+  rules.push(schedulerOf(service));
   const isOfAll = world.options.masqueradeAll && common.policy !== 'external Local';
   const masqueraded = set.filter((endpoint) => isMasqueraded(world, flow, source, endpoint, isOfAll));
   if (masqueraded.length > 0)
@@ -175,4 +176,14 @@ function isLoopback(address: string): boolean {
 
 function textOf({ address, port }: ReferenceEndpoint): string {
   return familyOf(address) === 6 ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** IPVS's words for the same, where nobody has a weight; what is unknown is served at random. */
+const schedulers: Readonly<Record<string, string>> = {
+  ...{ rr: 'rr', wrr: 'rr', lc: 'lc', wlc: 'lc', sed: 'lc', nq: 'lc' },
+  ...{ sh: 'client hash', maglev: 'client hash', mh: 'client hash', dh: 'address hash' },
+};
+
+function schedulerOf({ metadata }: Service): string {
+  return schedulers[metadata.annotations?.['bpfsvc.dev/scheduler'] ?? ''] ?? 'random';
 }

@@ -68,6 +68,14 @@ const rangeTexts: Record<string, readonly string[]> = {
 const texts = (names: readonly string[], made: Record<string, Text>): string[] =>
   names.flatMap((name) => (made[name] === undefined ? [] : [made[name][4], made[name][6]]));
 
+const schedulers = ['', 'random', 'rr', 'lc', 'sed', 'nq', 'sh', 'dh', 'maglev', 'mh', 'wrr', 'wlc', 'lblc'];
+
+/** It follows from what is there already, so that a seed goes on meaning its world. '' is none. */
+function schedulerOf({ id, slices, balancers, externals, ports }: ServiceSpec): string {
+  const sum = id + 3 * slices.length + 5 * balancers.length + 7 * externals.length + ports.length;
+  return schedulers[sum % schedulers.length] ?? '';
+}
+
 export function serviceObject(spec: ServiceSpec): Service {
   const { id, type, families: wanted, created, label, headless, internal, external: policy, affinity, ranges } = spec;
   const ips = wanted.map((family) => clusterIp(id)[family]);
@@ -80,6 +88,7 @@ export function serviceObject(spec: ServiceSpec): Service {
     ...(spec.balancers.includes('Proxy') ? [{ ip: external(id)[4], ipMode: 'Proxy' }] : []),
     ...(spec.balancers.includes('hostname') ? [{ hostname: 'lb.example.com' }] : []),
   ];
+  const scheduler = schedulerOf(spec);
   const isBalanced = type === 'LoadBalancer';
   const first = headless ? 'None' : (ips[0] ?? '');
   return {
@@ -90,6 +99,7 @@ export function serviceObject(spec: ServiceSpec): Service {
       name: `service-${id}`,
       creationTimestamp: created,
       ...(label !== '' && { labels: { [label]: '' } }),
+      ...(scheduler !== '' && { annotations: { 'bpfsvc.dev/scheduler': scheduler } }),
     },
     spec: {
       type,
