@@ -86,7 +86,7 @@ test(`an agent that is killed ${KILLS} times amid changes and new generations le
     [currentGeneration(dir)].flatMap((hash) => hash ?? []),
   );
   t.deepEqual(strayHooks(), []);
-  t.is(listLinkPins(dir).length, 14);
+  t.is(listLinkPins(dir).length, 15);
   t.is(listStatePins(dir).length, stateNames.length);
   t.deepEqual(await brokenPools(), []);
   const dump = await runCli('dump', '--pin-dir', pinPath(box), '-o', 'json');

@@ -61,7 +61,7 @@ async function photograph(): Promise<Record<string, unknown>> {
   using generation = openPinned(box);
   const picture: Record<string, unknown> = { pins: listing(pinPath(box)) };
   for (const [name, map] of Object.entries({ ...generation.tables, ...generation.state })) {
-    if (map.info.type === 'ringbuf') continue;
+    if (map.info.type === 'ringbuf' || map.info.type === 'sk_storage') continue;
     const rows = [...(await readRows(map))].map((row) => row.join(' ')).sort();
     picture[name] = `map ${map.info.id}, ${rows.length} rows, ${hash('sha256', rows.join('\n'))}`;
   }

@@ -49,8 +49,8 @@ test.serial('attachHooks() attaches wires before pods and sockets, and ways back
   const { attached } = await attachHooks(dir, [...deviceHooks(devices), ...cgroupHooks(box.cgroup)], programs, 'tcx');
   t.deepEqual(attached.slice(0, 4), ['wire egress', 'wire ingress', 'order1 egress', 'order1 ingress']);
   t.deepEqual([attached[4], attached.at(-1)], [`sock_release of ${box.cgroup}`, `connect4 of ${box.cgroup}`]);
-  t.is(attached.length, 14);
-  t.is((await detachAll(dir)).length, 14);
+  t.is(attached.length, 15);
+  t.is((await detachAll(dir)).length, 15);
   t.deepEqual(listLinkPins(dir), []);
 });
 
@@ -146,7 +146,7 @@ test.serial('attachHooks() reports a hook that is refused and goes on with the o
     failed.map(({ where }) => where),
     ['lo egress'],
   );
-  t.is(attached.length, 11);
+  t.is(attached.length, 12);
   await detachAll(dir);
 });
 
