@@ -46,7 +46,7 @@ export interface AgentOptions {
   /** How soon a healthCheckNodePort that is taken is tried again. */
   readonly healthCheckRetryMs?: number;
   /** Who counts what is done. */
-  readonly metrics?: Metrics;
+  readonly metrics?: Omit<Metrics, 'api'>;
   /** Who tells people how the agent is doing. */
   readonly board?: StatusBoard;
   /** Told what is wrong with objects, after each pass. */

@@ -3,11 +3,13 @@ import Counter from '@prometheus-io/client/lib/counter.js';
 import Gauge from '@prometheus-io/client/lib/gauge.js';
 import Histogram from '@prometheus-io/client/lib/histogram.js';
 import Registry from '@prometheus-io/client/lib/registry.js';
+import { makeApiMetrics } from './api-metrics.ts';
 import { readCounters } from './kernel/counters.ts';
 import type { Datapath } from './kernel/datapath.ts';
 import type { Generation } from './kernel/generation.ts';
 import { type CountedName, countedNames, occupancy } from './kernel/occupancy.ts';
 import { readRow } from './kernel/tables.ts';
+import type { ApiObserver } from './kube/api/observer.ts';
 import { reason, reasonName, servicePortName, u32 } from './layout.gen.ts';
 import type { World } from './plan/plan.ts';
 import type { TableName } from './plan/tables.ts';
@@ -36,6 +38,8 @@ export interface Metrics {
   follow(progress: Progress): void;
   /** Told how /healthz and /livez were answered. */
   answered: ProxyMetrics['answered'];
+  /** Told how it goes with the API server. */
+  readonly api: ApiObserver;
   /** In Prometheus' text format. Throws a BpfError where a generation was replaced meanwhile. */
   text(): Promise<string>;
 }
@@ -81,6 +85,7 @@ export function makeMetrics(datapath: Pick<Datapath, 'generation'>, version: str
   const problems = gauge('problems', 'Things wrong in objects and files now, each in the log.');
 
   const proxy = makeProxyMetrics({ Counter, Gauge, Histogram }, registers);
+  const api = makeApiMetrics({ Counter, Gauge }, registers, Date.now);
 
   let worldNow = (): World | undefined => undefined;
   let tableRows = (): Partial<Record<TableName, number>> => ({});
@@ -145,6 +150,7 @@ export function makeMetrics(datapath: Pick<Datapath, 'generation'>, version: str
     },
     follow: proxy.follow,
     answered: proxy.answered,
+    api,
     /* One at a time: it works on numbers that all share. */
     text() {
       rendering ??= render().finally(() => {

@@ -13,6 +13,7 @@ import { chooseMechanism, hasFibSource } from './kernel/probes.ts';
 import { RefusedError } from './kernel/refused.ts';
 import { type AllocationRanges, defaultRanges } from './kube/allocate.ts';
 import type { ClusterPlace } from './kube/api/cluster-place.ts';
+import type { ApiObserver } from './kube/api/observer.ts';
 import { type Cidr, endpointText } from './model/address.ts';
 import type { Scheduler } from './model/scheduler.ts';
 import { ownVersion } from './own-version.ts';
@@ -93,12 +94,12 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
   const end = new AbortController();
   const ended = AbortSignal.any([signal, end.signal]);
   let fault: RefusedError | undefined;
-  const told = await prepareServers(options, datapath, ended, (error) => {
+  const { observer, ...told } = await prepareServers(options, datapath, ended, (error) => {
     fault = error;
     end.abort();
   });
   const parse = { serviceProxyName, ranges: isCluster ? null : ranges, scheduler };
-  const objects = await objectsOf(origin, options, ended);
+  const objects = await objectsOf(origin, options, ended, observer);
   const selection = { nodePorts: nodePorts ?? defaultNodePorts, hasNarrowHealthChecks: nodePorts !== null };
   try {
     await runAgent(
@@ -129,6 +130,7 @@ async function objectsOf(
   origin: Origin,
   { node, serviceProxyName }: StartOptions,
   signal: AbortSignal,
+  observer: ApiObserver | undefined,
 ): Promise<Pick<AgentOptions, 'source' | 'onProblems'>> {
   if ('manifests' in origin) {
     const { watchManifests } = await import('./kube/manifests.ts');
@@ -136,7 +138,7 @@ async function objectsOf(
   }
   const { watchApi } = await import('./kube/api/api-source.ts');
   const { recordEvents } = await import('./kube/api/event-recorder.ts');
-  const who = { place: origin.place, node, userAgent: `bpfsvc/${ownVersion()}` };
+  const who = { place: origin.place, node, userAgent: `bpfsvc/${ownVersion()}`, observer };
   const recorder = recordEvents(who);
   signal.addEventListener('abort', () => recorder.close());
   return { source: (onChange) => watchApi({ ...who, serviceProxyName }, onChange), onProblems: recorder.report };
@@ -148,7 +150,7 @@ async function prepareServers(
   datapath: Datapath,
   signal: AbortSignal,
   giveUp: (error: RefusedError) => void,
-): Promise<Pick<AgentOptions, 'health' | 'metrics' | 'board' | 'onStart'>> {
+): Promise<Pick<AgentOptions, 'health' | 'metrics' | 'board' | 'onStart'> & { readonly observer?: ApiObserver }> {
   const health = makeHealth();
   if (healthzAddress === null && metricsAddress === null) return { health };
   const { makeMetrics } = await import('./metrics.ts');
@@ -175,5 +177,5 @@ async function prepareServers(
       board.count(signal);
     }
   };
-  return { health, metrics, board, onStart };
+  return { health, metrics, board, onStart, observer: metrics.api };
 }

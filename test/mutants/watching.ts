@@ -26,6 +26,13 @@ export const watching: readonly Mutant[] = [
   ...faults('src/kube/api/api-store.ts', stream, [
     ['what is equal is new', 'before !== undefined && sameValue(before, object)', 'before === object'],
   ]),
+  ...faults('src/kube/api/reflector.ts', 'test/api/metrics.test.ts', [
+    ['a bookmark counts as an object', "event.type !== 'BOOKMARK');", 'true);'],
+  ]),
+  ...faults('src/kube/api/api-source.ts', 'test/api/metrics.test.ts', [
+    ['before all was read nothing is wrong', '!unsettled.has(resource.kind) && ', ''],
+    ['absence is a failure', 'if (!isGood) observer?.failed(', 'if (error !== null) observer?.failed('],
+  ]),
   ...faults('src/kube/api/request.ts', credentials, [
     ['certificates are not looked at', '...settings, ...tls }', '...settings, ...tls, rejectUnauthorized: false }'],
   ]),

@@ -7,8 +7,10 @@ import type { Patience } from './backoff.ts';
 import { ClusterError } from './cluster.ts';
 import { asksClusterIp, type ClusterPlace, readCluster } from './cluster-place.ts';
 import { forgetCredentials } from './exec-credential.ts';
-import { type Resource, reflect } from './reflector.ts';
+import type { ApiFault, ApiObserver } from './observer.ts';
+import { nameOf, type Resource, reflect } from './reflector.ts';
 import { ApiError, type Connection, connect, type Timeouts } from './request.ts';
+import { GarbageError } from './watch-events.ts';
 
 export interface ApiOptions {
   readonly place: ClusterPlace;
@@ -19,6 +21,7 @@ export interface ApiOptions {
   /** 'bpfsvc/0.1.0' */
   readonly userAgent: string;
   readonly pace?: Partial<Pace>;
+  readonly observer?: ApiObserver | undefined;
 }
 
 /** How long what may take, in milliseconds. */
@@ -43,7 +46,7 @@ const usualPace: Pace = {
  * no objects. Throws a ClusterError for a kubeconfig that cannot be used at first.
  */
 export async function watchApi(options: ApiOptions, onChange: (snapshot: Snapshot) => void): Promise<ObjectSource> {
-  const { place, userAgent } = options;
+  const { place, userAgent, observer } = options;
   const pace = { ...usualPace, ...options.pace };
   const { server } = await readCluster(place);
   const name = `API server ${server.host}`;
@@ -58,28 +61,36 @@ export async function watchApi(options: ApiOptions, onChange: (snapshot: Snapsho
   const store = makeApiStore(publisher.soon);
   const resources = resourcesOf(options);
   for (const { kind } of resources) unsettled.add(kind);
+  const observe = (resource: Resource) =>
+    observer?.followed(nameOf(resource), !unsettled.has(resource.kind) && !faults.has(resource.kind));
   publisher.now();
   for (const resource of resources) {
     const { kind } = resource;
+    observe(resource);
     const settings = {
       resource,
       store,
       patience: pace,
       healthyMs: pace.healthy,
       absentMs: pace.absent,
-      connect: async (): Promise<Connection> => connect(await readCluster(place), userAgent, pace),
+      connect: async (): Promise<Connection> => connect(await readCluster(place), userAgent, pace, observer),
+      observer,
       onSettled: () => {
-        if (unsettled.delete(kind)) publisher.soon();
+        if (!unsettled.delete(kind)) return;
+        observe(resource);
+        publisher.soon();
       },
       onFault: (error: Error | null) => {
         if (error instanceof ApiError && error.code === 401) forgetCredentials();
         const isAbsent = error instanceof ApiError && error.code === 404 && resource.isOptional === true;
         const isGood = error === null || isAbsent;
+        if (!isGood) observer?.failed(nameOf(resource), faultOf(error));
         const cure = unsettled.size > 0 && asksClusterIp(place) ? clusterIpCure : '';
         const problem = isGood ? undefined : { object: name, reason: reasonOf(error, resource, cure) };
         if (faults.get(kind)?.reason === problem?.reason) return;
         if (problem === undefined) faults.delete(kind);
         else faults.set(kind, problem);
+        observe(resource);
         publisher.soon();
       },
     };
@@ -108,9 +119,14 @@ function resourcesOf({ node, serviceProxyName }: ApiOptions): Resource[] {
 const clusterIpCure =
   '; that address is its ClusterIP, which nobody serves before bpfsvc does: give its real one, as --master, KUBERNETES_SERVICE_HOST or apiServer.host of the chart';
 
+function faultOf(error: Error): ApiFault {
+  if (error instanceof GarbageError) return 'nonsense';
+  return error instanceof ApiError ? 'refused' : 'unreachable';
+}
+
 /** The same words for all kinds where the whole server is away, so that people read them once. */
-function reasonOf(error: Error, { path }: Resource, cure: string): string {
-  const what = path.slice(path.lastIndexOf('/') + 1);
+function reasonOf(error: Error, resource: Resource, cure: string): string {
+  const what = nameOf(resource);
   const stays = 'what is known stays in use';
   if (error instanceof ClusterError) return `${error.message}: ${stays}`;
   if (!(error instanceof ApiError)) return `it cannot be reached, ${messageOf(error)}: ${stays}${cure}`;

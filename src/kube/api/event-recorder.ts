@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Problem } from '../../model/service.ts';
 import { type ClusterPlace, readCluster } from './cluster-place.ts';
+import type { ApiObserver } from './observer.ts';
 import { ApiError, type Connection, connect, type Timeouts } from './request.ts';
 
 export interface RecorderOptions {
@@ -8,6 +9,7 @@ export interface RecorderOptions {
   /** Who reports. */
   readonly node: string;
   readonly userAgent: string;
+  readonly observer?: ApiObserver | undefined;
   /** Between two Events, in milliseconds. */
   readonly pauseMs?: number;
 }
@@ -81,10 +83,10 @@ function partsOf(object: string): Parts | null {
   return Object.hasOwn(kinds, kind) ? { kind, namespace, name } : null;
 }
 
-async function tell({ place, node, userAgent }: RecorderOptions, { object, reason }: Problem): Promise<void> {
+async function tell({ place, node, userAgent, observer }: RecorderOptions, { object, reason }: Problem): Promise<void> {
   const parts = partsOf(object);
   if (parts === null) return;
-  const connection = connect(await readCluster(place), userAgent, timeouts);
+  const connection = connect(await readCluster(place), userAgent, timeouts, observer);
   try {
     const uid = await uidOf(connection, parts);
     if (uid === null) return;

@@ -4,6 +4,7 @@ import { objectSharer } from '../sharing.ts';
 import type { ApiStore } from './api-store.ts';
 import { type Backoff, makeBackoff, type Patience } from './backoff.ts';
 import { readLines } from './lines.ts';
+import type { ApiObserver } from './observer.ts';
 import { ApiError, type Connection } from './request.ts';
 import { GarbageError, readPage, readWatchEvent, type WatchEvent } from './watch-events.ts';
 
@@ -32,6 +33,7 @@ export interface ReflectorOptions {
   readonly onSettled: () => void;
   /** What is wrong now; null: nothing. */
   readonly onFault: (error: Error | null) => void;
+  readonly observer?: ApiObserver | undefined;
   readonly random?: () => number;
 }
 
@@ -152,6 +154,7 @@ class Reflector {
 
   #listed(version: string): void {
     this.#progress(version);
+    this.#options.observer?.listed(nameOf(this.#options.resource));
     this.#options.onSettled();
   }
 
@@ -162,7 +165,7 @@ class Reflector {
   }
 
   async #watch(connection: Connection): Promise<void> {
-    const { resource, store, random = Math.random } = this.#options;
+    const { resource, store, observer, random = Math.random } = this.#options;
     const seconds = WATCH_SECONDS.least + Math.floor(random() * WATCH_SECONDS.more);
     const asked = { watch: '1', allowWatchBookmarks: 'true', timeoutSeconds: String(seconds) };
     const isListing = this.#version === null;
@@ -175,9 +178,13 @@ class Reflector {
     const answer = await connection.open(this.#url({ ...asked, ...from }));
     this.#isOpen = true;
     // a stream that begins is no progress yet, but nothing is wrong with the server any more
-    if (listing === null) this.#options.onFault(null);
+    if (listing === null) {
+      this.#options.onFault(null);
+      observer?.resumed(nameOf(resource));
+    }
     for await (const line of readLines(answer)) {
       const event = readWatchEvent(line, this.#share);
+      observer?.heard(nameOf(resource), event.type !== 'BOOKMARK');
       if (event.type !== 'BOOKMARK') (listing ?? store).apply(event.reading, event.type === 'DELETED');
       else if (listing !== null) {
         if (!event.endsInitial) throw new ApiError(422, 'the server does not say where its list ends');
@@ -194,6 +201,11 @@ class Reflector {
     const selectors = { ...(labelSelector && { labelSelector }), ...(fieldSelector && { fieldSelector }) };
     return `${path}?${new URLSearchParams({ ...selectors, ...query })}`;
   }
+}
+
+/** As people call it: 'services'. */
+export function nameOf({ path }: Resource): string {
+  return path.slice(path.lastIndexOf('/') + 1);
 }
 
 /** Its store was restored from a backup, say: events until it has caught up would be missed. */

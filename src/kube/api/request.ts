@@ -2,6 +2,7 @@ import type { ClientRequest, Agent as HttpAgent, IncomingMessage } from 'node:ht
 import http from 'node:http';
 import https from 'node:https';
 import type { Cluster } from './cluster.ts';
+import type { ApiObserver } from './observer.ts';
 
 export interface Timeouts {
   /** Until the answer begins, in milliseconds. */
@@ -42,7 +43,12 @@ const REFUSAL_BYTES = 64 * 1024;
 /** Longer than this no server may put us off. */
 const LONGEST_WAIT_MS = 300_000;
 
-export function connect({ server, tls, authorization }: Cluster, userAgent: string, timeouts: Timeouts): Connection {
+export function connect(
+  { server, tls, authorization }: Cluster,
+  userAgent: string,
+  timeouts: Timeouts,
+  observer?: ApiObserver,
+): Connection {
   const isSecure = server.protocol === 'https:';
   const settings = { keepAlive: true, keepAliveMsecs: KEEPALIVE_MS };
   const agent: HttpAgent = isSecure ? new https.Agent({ ...settings, ...tls }) : new http.Agent(settings);
@@ -71,9 +77,13 @@ export function connect({ server, tls, authorization }: Cluster, userAgent: stri
         (answer ?? request).destroy(new Error(`it was silent for ${Math.round(after / 1000)} s`));
       });
       request.on('close', () => open.delete(request));
-      request.on('error', reject);
+      request.on('error', (error) => {
+        if (answer === undefined) observer?.answered(method, server.host, null);
+        reject(error);
+      });
       request.on('response', (response) => {
         answer = response;
+        observer?.answered(method, server.host, response.statusCode ?? 0);
         request.setTimeout(timeouts.silence);
         resolve(response);
       });
