@@ -29,8 +29,8 @@ export interface Agent extends AsyncDisposable {
   end(signal?: NodeJS.Signals): Promise<void>;
   /** Stops its clock, or lets it go on. */
   signal(name: 'SIGSTOP' | 'SIGCONT'): void;
-  /** Starts it again, with further flags if given, and waits for its first pass; tells how many rows that wrote. */
-  start(flags?: readonly string[], env?: CommandOptions['env']): Promise<number>;
+  /** Starts it again, with further flags or as another build's bin/bpfsvc if given, and waits for its first pass; tells how many rows that wrote. */
+  start(flags?: readonly string[], env?: CommandOptions['env'], program?: string): Promise<number>;
   /** Waits for a line that is logged from now on. */
   logged(pattern: RegExp): Promise<LogLine>;
   /** bpfsvc on this node, with its pin directory. */
@@ -64,10 +64,10 @@ export async function startAgent(
     writeFileSync(join(directory, '.next'), content);
     renameSync(join(directory, '.next'), join(directory, 'objects.json'));
   };
-  async function start(more: readonly string[] = [], env: CommandOptions['env'] = {}): Promise<number> {
+  async function start(more: readonly string[] = [], env: CommandOptions['env'] = {}, program = cli): Promise<number> {
     const source = typeof from === 'string' ? ['--manifests', directory] : ['--kubeconfig', from.kubeconfig];
     const base = ['--node', node.name, '--cgroup', node.cgroup, '--pin-dir', node.pinDir];
-    const command = [cli, 'run', ...source, ...base, '--log-format', 'json', ...flags, ...more];
+    const command = [program, 'run', ...source, ...base, '--log-format', 'json', ...flags, ...more];
     const ready = logged(/rows? written/);
     const born = lab.spawn(node, command, { env, stdio: ['ignore', 'ignore', 'pipe'] });
     child = born;
