@@ -128,7 +128,7 @@ function leaveNote(datapath: Datapath, { node, healthzAddress, metricsAddress }:
 /** Only what is needed is loaded. */
 async function objectsOf(
   origin: Origin,
-  { node, serviceProxyName }: StartOptions,
+  { node, serviceProxyName, log }: StartOptions,
   signal: AbortSignal,
   observer: ApiObserver | undefined,
 ): Promise<Pick<AgentOptions, 'source' | 'onProblems'>> {
@@ -138,6 +138,9 @@ async function objectsOf(
   }
   const { watchApi } = await import('./kube/api/api-source.ts');
   const { recordEvents } = await import('./kube/api/event-recorder.ts');
+  const { readCluster } = await import('./kube/api/cluster-place.ts');
+  const { server } = await readCluster(origin.place);
+  log.info(`asking API server ${server.host}: nothing is changed before all is known`);
   const who = { place: origin.place, node, userAgent: `bpfsvc/${ownVersion()}`, observer };
   const recorder = recordEvents(who);
   signal.addEventListener('abort', () => recorder.close());

@@ -17,7 +17,7 @@ export const command: CommandModule = {
 function builder(cli: Argv): Argv {
   const own = cli
     .usage(
-      '$0 diff --manifests FILE|DIR [--against FILE|DIR]\n\nWhat an agent with these manifests and flags would change: in what is loaded here, or with --against in what those other manifests come to, on any node and without a kernel. Exit code 1 if there is a difference.',
+      '$0 diff --manifests FILE|DIR [--against FILE|DIR]\n$0 diff --kubeconfig FILE\n\nWhat an agent with these manifests, or this API server, and flags would change: in what is loaded here, or with --against in what those other manifests come to, on any node and without a kernel. Exit code 1 if there is a difference.',
     )
     .option('against', {
       type: 'string',

@@ -1,4 +1,5 @@
 import type { Argv, CommandModule } from 'yargs';
+import { counted } from '../count.ts';
 import type { Deviation } from '../drift.ts';
 import { addLoadedFlags, type LoadedFlags } from './loaded-flags.ts';
 
@@ -11,7 +12,7 @@ export const command: CommandModule = {
 
 function builder(cli: Argv): Argv {
   const own = cli.usage(
-    "$0 verify --manifests FILE|DIR\n\nReads every row of the service tables back and compares it with what an agent with these flags wants. Changes nothing; what differs is what the agent's next audit repairs. Exit code 1 if anything does.",
+    "$0 verify --manifests FILE|DIR\n$0 verify --kubeconfig FILE\n\nReads every row of the service tables back and compares it with what an agent with these flags wants. Changes nothing; what differs is what the agent's next audit repairs. Exit code 1 if anything does.",
   );
   return addLoadedFlags(own)
     .example('$0 verify --manifests shop.yaml', 'with the flags of run')
@@ -35,6 +36,6 @@ function text(deviations: readonly Deviation[], rows: number): string {
   const end =
     deviations.length === 0
       ? `${rows} rows are as they should be\n`
-      : `${deviations.length} rows are not as they should be, of ${rows}\n`;
+      : `${counted(deviations.length, 'row')} not as wanted, of ${rows}\n`;
   return deviations.map(one).join('') + end;
 }
