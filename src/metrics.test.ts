@@ -48,6 +48,12 @@ test('makeMetrics() tells what the kernel counted, what is in its maps, and what
   const source: { generation: Generation | undefined } = { generation: undefined };
   const metrics = makeMetrics(source, '1.2.3');
   t.is(parse(await metrics.text()).get('bpfsvc_build_info{version="1.2.3"}'), 1, 'before anything is loaded');
+  const self = parse(await metrics.text());
+  const megabytes = (self.get('process_resident_memory_bytes') ?? 0) / 2 ** 20;
+  t.true(megabytes > 20 && megabytes < 2000, `${megabytes}`);
+  t.true((self.get('process_cpu_seconds_total') ?? 0) > 0);
+  const age = Date.now() / 1000 - (self.get('process_start_time_seconds') ?? 0);
+  t.true(age >= 0 && age < 3600, `${age}`);
 
   const odd = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'odd' }, spec: { ports: 'none' } };
   const manifests = writeManifest(box, 'web.json', [...service('web', '10.96.0.1', ['10.1.0.1', '10.1.0.2']), odd]);

@@ -13,6 +13,7 @@ import type { ApiObserver } from './kube/api/observer.ts';
 import { reason, reasonName, servicePortName, u32 } from './layout.gen.ts';
 import type { World } from './plan/plan.ts';
 import type { TableName } from './plan/tables.ts';
+import { makeProcessMetrics } from './process-metrics.ts';
 import type { Progress } from './progress.ts';
 import { protocolText } from './protocol.ts';
 import { makeProxyMetrics, type ProxyMetrics } from './proxy-metrics.ts';
@@ -44,8 +45,11 @@ export interface Metrics {
   text(): Promise<string>;
 }
 
-export function makeMetrics(datapath: Pick<Datapath, 'generation'>, version: string): Metrics {
-  const registry = new Registry();
+export function makeMetrics(
+  datapath: Pick<Datapath, 'generation'>,
+  version: string,
+  registry: InstanceType<typeof Registry> = new Registry(),
+): Metrics {
   const registers = [registry];
   const metric = (name: string, help: string) => ({ name: `bpfsvc_${name}`, help, registers });
   const gauge = <Label extends string = never>(name: string, help: string, labelNames: readonly Label[] = []) =>
@@ -86,6 +90,7 @@ export function makeMetrics(datapath: Pick<Datapath, 'generation'>, version: str
 
   const proxy = makeProxyMetrics({ Counter, Gauge, Histogram }, registers);
   const api = makeApiMetrics({ Counter, Gauge }, registers, Date.now);
+  const measureProcess = makeProcessMetrics({ Counter, Gauge }, registers);
 
   let worldNow = (): World | undefined => undefined;
   let tableRows = (): Partial<Record<TableName, number>> => ({});
@@ -118,6 +123,7 @@ export function makeMetrics(datapath: Pick<Datapath, 'generation'>, version: str
     if (current !== undefined) await collect(current, await count(current));
     build.set({ version }, 1);
     proxy.collect(worldNow());
+    measureProcess();
     return await registry.metrics();
   }
 
