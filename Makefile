@@ -91,6 +91,15 @@ test-deploy: build ## Chart, base and RBAC against a real API server (needs go; 
 	@bin=$$(test/kubernetes/components/build.sh) && helm=$$(test/deploy/helm/build.sh) && \
 		$(SUDO) env KUBERNETES_BIN="$$bin" HELM="$$helm" PATH="$$PATH" ava --serial --timeout=300s test/deploy/chart.test.ts test/deploy/rbac.test.ts
 
+.PHONY: test-alerts
+test-alerts: ## Alert rules, played by promtool over made-up hours (needs go; the first time it builds for minutes)
+	@promtool=$$(deploy/monitoring/promtool/build.sh) && cd deploy/monitoring && \
+		"$$promtool" check rules --lint=all --lint-fatal alerts.yaml && "$$promtool" test rules alerts.test.yaml
+
+.PHONY: test-vagrant
+test-vagrant: ## What of vagrant/ runs without VMs: Ruby, kind's own parser, the node's steps in a Debian 12 (root, needs go and debootstrap; slow)
+	@$(SUDO) test/vagrant/run.sh
+
 .PHONY: lint
 lint: setup ## Formatting, lint and types
 	@$(NODE) test/run.ts lint

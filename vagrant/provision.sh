@@ -139,15 +139,14 @@ install_bpfsvc() {
 
 # kubectl for whoever logs in.
 install_for_people() {
-	for home in /root /home/vagrant; do
-		[ ! -d $home ] || install_config $home
-	done
+	install_config /root
+	! id vagrant >/dev/null 2>&1 || install_config "$(getent passwd vagrant | cut -d: -f6)"
 }
 
 install_config() {
 	mkdir -p "$1/.kube"
 	cp /etc/kubernetes/admin.conf "$1/.kube/config"
-	chown -R "$(stat -c %U:%G "$1")" "$1/.kube"
+	chown -R --reference="$1" "$1/.kube"
 }
 
 worker() {
