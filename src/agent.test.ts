@@ -19,8 +19,7 @@ import { serviceItems } from './commands/dump-items.ts';
 import type { Reading } from './commands/service-ref.ts';
 import { currentGeneration, listGenerations, listLinkPins, pinDir } from './kernel/pins.ts';
 import { defaultRanges } from './kube/allocate.ts';
-import { connections, connectionsKey, counterKey, frontend, frontendKey, reason, switches, u32 } from './layout.gen.ts';
-import { addressToHex } from './model/address.ts';
+import { counterKey, frontendKey, reason, switches, u32 } from './layout.gen.ts';
 import type { Tables } from './plan/tables.ts';
 
 const box = makeSandbox();
@@ -304,32 +303,3 @@ test.serial('runAgent() does not delete while a file was never read, and waits w
   await settles(async () => assert.match(told(await readPinned(box, name)).join(), /10\.1\.0\.3/));
   await second.stop();
 });
-
-test.serial(
-  'runAgent() counts flows anew where a scheduler asks for them, and forgets backends that nobody can choose',
-  async (t) => {
-    const name = 'recount';
-    const [web, ...slices] = service('web', '10.96.0.1', ['10.1.0.1']) as [{ metadata: object }, ...object[]];
-    const metadata = { ...web.metadata, annotations: { 'bpfsvc.dev/scheduler': 'lc' } };
-    const manifests = writeManifest(box, 'recount.json', [{ ...web, metadata }, ...slices]);
-    const first = start(t, { name, manifests });
-    await settles(async () => assert.equal(told(await readPinned(box, name)).length, 1));
-    await first.stop();
-
-    const bytes = (hex: string) => Buffer.from(hex, 'hex');
-    using generation = openPinned(box, name);
-    const { flow_connections: counts } = generation.state;
-    const [value = ''] = [...(await readPinned(box, name)).frontends.values()].slice(-1);
-    const { servicePort } = frontend.decode(value);
-    const keyOf = (address: string) =>
-      bytes(connectionsKey.encode({ address: addressToHex(address), servicePort, port: 8080 }));
-    for (const address of ['10.1.0.1', '10.1.0.9']) counts.update(keyOf(address), bytes(connections.encode(5)));
-    const second = start(t, { name, manifests });
-    await settles(() => {
-      assert.deepEqual([...(counts.lookup(keyOf('10.1.0.1')) ?? [])], [0, 0, 0, 0]);
-      assert.equal(counts.lookup(keyOf('10.1.0.9')), undefined);
-    });
-    await second.stop();
-    t.pass();
-  },
-);

@@ -40,7 +40,13 @@ async function allCommands(): Promise<Map<string, Set<string>>> {
 }
 
 /** kube-proxy's, that `run` takes without its help saying so. */
-const takenElsewhere = ['--healthz-port', '--metrics-port', '--logging-format', '--iptables-masquerade-bit'];
+const takenElsewhere = [
+  '--healthz-port',
+  '--metrics-port',
+  '--logging-format',
+  '--iptables-masquerade-bit',
+  '--ipvs-scheduler',
+];
 
 /** Of other programs, of which a document speaks. */
 const foreign = new Set(['--run-service-proxy', '--set']);
