@@ -76,24 +76,28 @@ export class Programs implements Disposable {
     return found;
   }
 
-  /** `ifindex`: the device, of the calling thread's network namespace, that the frame passes; loopback unless given. `mark`: its. */
-  run(program: string, frame: Uint8Array, ifindex?: number, mark = 0): TestResult {
+  /**
+   * `ifindex`: the device, of the calling thread's network namespace, that the frame passes; loopback unless given. `mark`: its.
+   * `from`: the device by which it came in; 0: it was sent here.
+   */
+  run(program: string, frame: Uint8Array, ifindex?: number, mark = 0, from = 0): TestResult {
     const found = this.program(program);
     if (ifindex === undefined) return found.testRun({ data: frame });
     const context = Buffer.alloc(192); // struct __sk_buff
     context.writeUInt32LE(mark, 8);
+    context.writeUInt32LE(from, 36);
     context.writeUInt32LE(ifindex, 40);
     return found.testRun({ data: frame, context });
   }
 
   /** The same for a program of XDP. */
-  runXdp(program: string, frame: Uint8Array, ifindex: number): TestResult {
+  runXdp(program: string, frame: Uint8Array, ifindex: number, repeat = 1): TestResult {
     const found = this.object.programs[program];
     if (found === undefined) throw new Error(`no program ${program}`);
     const context = Buffer.alloc(24); // struct xdp_md
     context.writeUInt32LE(frame.length, 4);
     context.writeUInt32LE(ifindex, 12);
-    return found.testRun({ data: frame, context });
+    return found.testRun({ data: frame, context, repeat });
   }
 
   /** A segment with these backends, and with the table that the scheduler needs. */
@@ -159,16 +163,17 @@ export class Programs implements Disposable {
     ipv4 = '::',
     ipv6 = '::',
     ofPods = false,
-    xdp: { mac?: string; takesFrames?: boolean; returnsFrames?: boolean } = {},
+    xdp: { mac?: string; takesFrames?: boolean; returnsFrames?: boolean; routeMtus?: boolean } = {},
   ): void {
-    const { mac = '00:00:00:00:00:00', takesFrames = false, returnsFrames = true } = xdp;
+    const { mac = '00:00:00:00:00:00', takesFrames = false, returnsFrames = true, routeMtus = false } = xdp;
     const row = {
       ipv4: addressToHex(ipv4),
       ipv6: addressToHex(ipv6),
       flags:
         (ofPods ? wireFlag.pods : 0) |
         (takesFrames ? wireFlag.takes_frames : 0) |
-        (returnsFrames ? wireFlag.returns_frames : 0),
+        (returnsFrames ? wireFlag.returns_frames : 0) |
+        (routeMtus ? wireFlag.route_mtus : 0),
       mac: mac.replaceAll(':', ''),
     };
     this.map('wires').update(bytes(maps.wires.key.encode(ifindex)), bytes(maps.wires.value.encode(row)));
@@ -178,6 +183,12 @@ export class Programs implements Disposable {
   addSourceClass(source: string, bits: number, are: keyof typeof sourceClass): void {
     const key = maps.source_classes.key.encode({ prefixLength: bits, address: addressToHex(source) });
     this.map('source_classes').update(bytes(key), bytes(maps.source_classes.value.encode(sourceClass[are])));
+  }
+
+  /** A route whose mtu the kernel does not tell; `bits` of 128, so IPv4 + 96. */
+  addRouteMtu(destination: string, bits: number, mtu: number): void {
+    const key = maps.route_mtus.key.encode({ prefixLength: bits, address: addressToHex(destination) });
+    this.map('route_mtus').update(bytes(key), bytes(maps.route_mtus.value.encode(mtu)));
   }
 
   /** A pod's device that flows may enter around the stack, or no longer. */

@@ -86,11 +86,12 @@ PURE bool is_confirmed(const struct packet *packet, const struct flow *flow)
 
 /*
  * A backend answers a SYN with SYN or RST. With anything else it speaks of a connection it has already with this very
- * client port, one that we have no row of: made directly, or at a socket. The packet is that connection's.
+ * client port, one that we have no row of: made directly, at a socket, or by netfilter for a pod. The packet is that
+ * connection's.
  */
 PURE bool is_anothers_answer(const struct packet *packet, const struct flow *flow)
 {
-	return is_tcp(packet) && (flow->flags & ~(FLOW_BYPASS | FLOW_COUNTED)) == FLOW_REPLY &&
+	return is_tcp(packet) && (flow->flags & ~(FLOW_BYPASS | FLOW_MASQUERADE | FLOW_COUNTED)) == FLOW_REPLY &&
 	       !(flow->state & FLOW_REPLIED) && !(packet->tcp_flags & (TCP_FLAG_SYN_BIT | TCP_FLAG_RST_BIT));
 }
 

@@ -90,6 +90,15 @@ struct {
 	__type(value, __u32);
 } source_classes SEC(".maps");
 
+/* The mtu of IPv4 routes that bpf_fib_lookup() does not look at, since it is not locked; 0: it knows. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct cidr_key);
+	__type(value, __u32);
+} route_mtus SEC(".maps");
+
 /* The value: when it was removed, seconds since boot. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -53,6 +53,11 @@ PURE bool is_node_port(const struct flow_key *reply)
 	return bpf_map_lookup_elem(&frontends, &key);
 }
 
+PURE __be16 masquerade_port(void)
+{
+	return bpf_htons(1024 + bpf_get_prandom_u32() % (65536 - 1024));
+}
+
 struct masquerade_search {
 	struct port_search ports;
 	struct __sk_buff *skb;
@@ -65,7 +70,7 @@ static long try_masquerade_port(__u64 attempt, struct masquerade_search *search)
 	if (attempt && search->ports.key->protocol == IPPROTO_SCTP)
 		return 1; /* its port cannot be rewritten */
 	if (attempt)
-		flow->source_port = bpf_htons(1024 + bpf_get_prandom_u32() % (65536 - 1024));
+		flow->source_port = masquerade_port();
 	twin_key(search->ports.key, flow, &search->ports.reply);
 	search->ports.found = bpf_ntohs(flow->source_port) >= 1024 && !is_node_port(&search->ports.reply) &&
 			      !socket_has(search->skb, &search->ports.reply) &&

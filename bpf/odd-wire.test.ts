@@ -1,64 +1,27 @@
 /** Odd packets at a wire: pieces, options and extension headers, ICMP errors, for backends here and elsewhere. */
 import anyTest, { type ExecutionContext } from 'ava';
-import { setNetns } from 'libbpf-ts';
 import { frontendFlag } from '../src/layout.gen.ts';
 import { faults } from '../test/netns/checksum.ts';
 import { craft, type Wanted } from '../test/netns/craft.ts';
 import type { Extension } from '../test/netns/header.ts';
-import { createLab, type Lab } from '../test/netns/lab.ts';
 import { type Packet, parse, quoted } from '../test/netns/packet.ts';
 import { cut, join } from '../test/netns/pieces.ts';
 import { type BackendText, loadPrograms, type Programs, UDP, verdict } from './fixture.ts';
+import { type NodeCast, type NodeStage, nodeCasts, openNode } from './node-stage.ts';
 import { back, packet, type Way, wayOf } from './way.ts';
 
 const test = anyTest.serial;
 const ETHERNET = 14;
 
-interface Cast {
-  readonly family: 'IPv4' | 'IPv6';
-  readonly client: string;
-  readonly node: string;
-  readonly router: string;
-  readonly vip: string;
-  readonly external: string;
-  readonly here: BackendText;
-  readonly there: BackendText;
-}
-
-const casts: readonly Cast[] = [
-  {
-    family: 'IPv4',
-    client: '192.0.2.10',
-    node: '192.168.50.1',
-    router: '192.168.50.77',
-    vip: '10.96.0.1',
-    external: '198.51.100.1',
-    here: ['10.1.1.11', 8080],
-    there: ['10.1.2.11', 8081],
-  },
-  {
-    family: 'IPv6',
-    client: '2001:db8::10',
-    node: 'fd00:50::1',
-    router: 'fd00:50::77',
-    vip: 'fd00:10:96::1',
-    external: '2001:db8:ffff::1',
-    here: ['fd00:1:1::11', 8080],
-    there: ['fd00:1:2::11', 8081],
-  },
-];
-
-let lab: Lab;
-let uplink: { readonly ifindex: number; readonly address: string };
+let stage: NodeStage;
 let programs: Programs;
 let lastPort = 4000;
 
 test.before(async () => {
-  lab = await createLab({ shape: 'ptp', nodes: 2, podsPerNode: 1, tag: 'oddwire' });
-  [uplink] = JSON.parse(await lab.exec(lab.node('n1'), ['ip', '-j', 'link', 'show', 'eth0']));
+  stage = await openNode('oddwire');
   programs = await loadPrograms('wire', { flows: 2048, half_open: 2048, backends: 64, fragments: 512 });
-  programs.addWire(uplink.ifindex);
-  for (const cast of casts) {
+  programs.addWire(stage.uplink.ifindex);
+  for (const cast of nodeCasts) {
     programs.addNodeAddress(cast.node);
     const any = { protocol: UDP, servicePort: 7, address: cast.vip };
     programs.serve({ ...any, port: 80, any: [cast.here] });
@@ -67,28 +30,23 @@ test.before(async () => {
 });
 test.after.always(async () => {
   programs?.[Symbol.dispose]();
-  await lab?.close();
+  await stage?.lab.close();
 });
 
 function run(program: 'from_wire' | 'to_wire', frame: Buffer): { retval: number; bytes: Buffer } {
-  setNetns(`/run/netns/${lab.node('n1').netns}`);
-  try {
-    const { retval, data } = programs.run(program, frame, uplink.ifindex);
-    return { retval, bytes: Buffer.from(data) };
-  } finally {
-    setNetns('/proc/self/ns/net');
-  }
+  const { retval, data } = stage.inside(() => programs.run(program, frame, stage.uplink.ifindex));
+  return { retval, bytes: Buffer.from(data) };
 }
 
 function frame(way: Way, extra: Parameters<typeof packet>[2] = {}): Buffer {
-  return packet(UDP, way, { ethernet: { destination: uplink.address }, ...extra });
+  return packet(UDP, way, { ethernet: { destination: stage.uplink.address }, ...extra });
 }
 
 /** The ICMP error about a frame, addressed to this node's uplink. */
-function error(family: Cast['family'], source: string, destination: string, about: Buffer, ttl = 60): Buffer {
+function error(family: NodeCast['family'], source: string, destination: string, about: Buffer, ttl = 60): Buffer {
   const icmp = family === 'IPv4' ? { type: 3, code: 4, rest: 1300 } : { type: 2, code: 0, rest: 1300 };
   const ip = { source, destination, ttl, hopLimit: ttl };
-  return craft({ ethernet: { destination: uplink.address }, ip, icmp, payload: about.subarray(ETHERNET) });
+  return craft({ ethernet: { destination: stage.uplink.address }, ip, icmp, payload: about.subarray(ETHERNET) });
 }
 
 function right(t: ExecutionContext, bytes: Buffer): Packet {
@@ -106,7 +64,7 @@ function story(packet: Packet): unknown {
 
 const payload = Buffer.from(Array.from({ length: 3000 }, (_, i) => i % 251));
 
-for (const cast of casts) {
+for (const cast of nodeCasts) {
   const { family, client, node, vip, router } = cast;
   const ways: readonly { readonly place: string; readonly port: number; readonly seen: (sport: number) => Way }[] = [
     { place: 'here', port: 80, seen: (sport) => there(client, sport, cast.here) },

@@ -33,13 +33,35 @@ PURE int known_source(const struct wire *wire, const struct packet *packet, stru
 	return is_zero_address(&route->source) ? WAY_NAMELESS : WAY_OUT;
 }
 
-PURE int way_of(const struct packet *packet, const struct bpf_fib_lookup *fib, bool named, struct route *route)
+/* Has the route an mtu that the kernel's own routing minds and bpf_fib_lookup() does not? */
+__noinline int route_is_narrow(const struct packet *packet, const struct address *destination, __u32 length,
+			       struct route *route)
 {
+	struct cidr_key key = {.prefix_length = 128};
+	const __u32 *mtu;
+
+	if (!packet || !destination || !route || packet->ipv6)
+		return false;
+	key.address = *destination;
+	mtu = bpf_map_lookup_elem(&route_mtus, &key);
+	if (!mtu || !*mtu || length <= *mtu)
+		return false;
+	route->mtu = *mtu;
+	return true;
+}
+
+/* `length`: as route_find() has it. */
+PURE int way_of(const struct packet *packet, const struct bpf_fib_lookup *fib, const struct address *destination,
+		__u32 length, struct route *route)
+{
+	bool named = !length;
 	const struct wire *wire = bpf_map_lookup_elem(&wires, &fib->ifindex);
 
 	if (!wire)
 		return WAY_LOCAL;
 	route->ifindex = fib->ifindex;
+	if (!named && wire->flags & WIRE_ROUTE_MTUS && route_is_narrow(packet, destination, length, route))
+		return WAY_NARROW;
 	route->next_hop.nh_family = fib->family;
 	if (fib->family == AF_INET6)
 		__builtin_memcpy(route->next_hop.ipv6_nh, fib->ipv6_dst, sizeof(fib->ipv6_dst));
@@ -76,11 +98,11 @@ __noinline int route_find(struct __sk_buff *skb, const struct packet *packet, co
 	switch (result) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
 	case BPF_FIB_LKUP_RET_NO_NEIGH:
-		return way_of(packet, &fib, named, route);
+		return way_of(packet, &fib, destination, length, route);
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
 		route->mtu = fib.mtu_result;
 		/* without a length it is the packet as it is that does not fit, and the device is known */
-		return length ? WAY_NARROW : way_of(packet, &fib, named, route);
+		return length ? WAY_NARROW : way_of(packet, &fib, destination, length, route);
 	case BPF_FIB_LKUP_RET_NOT_FWDED:
 	case BPF_FIB_LKUP_RET_FWD_DISABLED:
 		return WAY_LOCAL;
@@ -99,6 +121,14 @@ PURE int leave(struct __sk_buff *skb, const struct packet *packet, struct route 
 	return bpf_redirect_neigh(route->ifindex, &route->next_hop, sizeof(route->next_hop), 0);
 }
 
+/* What stands behind the packet in its frame, beyond the padding of Ethernet, might be too much for the next link. */
+PURE long trim(struct __sk_buff *skb, const struct packet *packet, __u32 length)
+{
+	if (skb->gso_size || skb->len <= ETH_ZLEN || skb->len == packet->l3 + length)
+		return 0;
+	return bpf_skb_change_tail(skb, packet->l3 + length, 0);
+}
+
 /*
  * Rewrites a packet of a masqueraded flow, either way, and sends it on its way. A verdict, or what the sender must be told
  * of the packet, which is untouched then: HOPS_ENDED, or TOO_BIG for `mtu`.
@@ -109,12 +139,14 @@ PURE int leave(struct __sk_buff *skb, const struct packet *packet, struct route 
 __noinline int forward(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow, __u32 *mtu)
 {
 	struct route route = {};
+	__u32 length;
 
 	if (!packet || !flow || !mtu)
 		return TC_ACT_SHOT;
 	if (hop_limit(skb, packet) <= 1)
 		return HOPS_ENDED;
-	switch (route_find(skb, packet, &flow->destination, segment_length(skb, packet), &route)) {
+	length = segment_length(skb, packet);
+	switch (route_find(skb, packet, &flow->destination, length, &route)) {
 	case WAY_OUT:
 		break;
 	case WAY_NARROW:
@@ -123,7 +155,7 @@ __noinline int forward(struct __sk_buff *skb, const struct packet *packet, const
 	default:
 		return drop(&packet->tuple, flow->service_port, REASON_DROP_NO_ROUTE);
 	}
-	if (rewrite(skb, packet, flow))
+	if (trim(skb, packet, length) || rewrite(skb, packet, flow))
 		return drop(&packet->tuple, flow->service_port, REASON_DROP_MALFORMED);
 	return leave(skb, packet, &route, flow->service_port);
 }

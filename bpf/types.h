@@ -56,6 +56,7 @@ enum wire_flag {
 	WIRE_PODS = 1 << 0, /* what comes in by it is a pod's of this node; looked at if config.wires_of_pods says so */
 	WIRE_TAKES_FRAMES = 1 << 1,   /* XDP may send by it with a redirect, what came by itself too */
 	WIRE_RETURNS_FRAMES = 1 << 2, /* XDP may send back by it */
+	WIRE_ROUTE_MTUS = 1 << 3,     /* `route_mtus` has routes by it that are narrower than it is */
 };
 
 /* A way out of the node that carries our programs, by its ifindex. */

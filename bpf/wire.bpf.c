@@ -12,6 +12,7 @@
  * The programs whose names end in _l3 are the same for devices without a link header (tun, ipip, wireguard).
  */
 #include "choose.h"
+#include "cut.h"
 #include "icmp.h"
 #include "route.h"
 
@@ -31,6 +32,11 @@ PURE int masquerade(struct __sk_buff *skb, const struct packet *packet, const st
 	__u32 mtu = 0;
 	int verdict = forward(skb, packet, flow, &mtu);
 
+	if (verdict == TOO_BIG) {
+		verdict = cut(skb, packet, mtu, flow->service_port);
+		if (verdict == GOES_ON)
+			verdict = forward(skb, packet, flow, &mtu);
+	}
 	if (verdict == HOPS_ENDED)
 		return icmp_time_exceeded(skb, packet, flow->service_port);
 	return verdict == TOO_BIG ? icmp_too_big(skb, packet, mtu, flow->service_port) : verdict;
@@ -101,6 +107,24 @@ static __noinline int begin(struct __sk_buff *skb, const struct packet *packet, 
 	return GOES_ON;
 }
 
+/* flow_move() of a masqueraded flow, by its reply. */
+static __noinline int masquerade_move(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
+{
+	struct flow_key forward;
+	struct flow moved;
+
+	if (!packet || !flow)
+		return done();
+	twin_key(&packet->tuple, flow, &forward);
+	twin_row(&packet->tuple, flow, &forward, &moved);
+	use(flow_forget(&packet->tuple, flow));
+	moved.source_port = masquerade_port();
+	if (masquerade_remember(skb, &forward, &moved))
+		return done();
+	count(moved.service_port, REASON_CONNECTED_MOVED);
+	return tell(&forward, &moved, moved.service_port, REASON_CONNECTED_MOVED);
+}
+
 /* Are those behind this device pods of this node? Only where somebody said so does anybody look. */
 PURE bool is_of_pods(__u32 ifindex)
 {
@@ -133,6 +157,10 @@ PURE int from_wire_at(struct __sk_buff *skb, __u32 l3)
 	found = flow_find(&packet.tuple, &flow, IN_FLOWS | IN_HALF_OPEN, &age);
 	if (found == UNSTABLE)
 		return drop_unstable(&packet);
+	if ((found == FOUND || found == TENTATIVE) && is_anothers_answer(&packet, &flow)) {
+		use(masquerade_move(skb, &packet, &flow));
+		return TC_ACT_UNSPEC;
+	}
 	if (!goes_on(&packet, &flow, found, age, &again)) {
 		if (again) /* its place is not taken over: the port at a backend elsewhere is to be tested anew */
 			use(flow_forget(&packet.tuple, &flow));
@@ -213,9 +241,9 @@ static __noinline int choose_other_port(const struct packet *packet, struct flow
 }
 
 /*
- * The node itself connects to a backend, whose answers would be taken for those of a flow that has this very source: dead
- * flows are forgotten, beside a living one the connection gets another port. Packets of flows come by here too, but are
- * no socket's. `flow` is room for one: with GOES_ON it is one.
+ * The node itself asks a backend, or a pod as which netfilter made it look: its answers would be taken for those of a flow
+ * that has this very source. Dead flows are forgotten, beside a living one this gets another port. `flow` is room for one:
+ * with GOES_ON it is one.
  */
 __noinline int begin_direct(const struct packet *packet, struct flow *flow)
 {
@@ -249,6 +277,14 @@ PURE bool is_sockets(struct __sk_buff *skb, const struct packet *packet)
 	return sk && sk->src_port == bpf_ntohs(packet->tuple.source_port);
 }
 
+/* Packets of masqueraded flows have the node's address too, but they have come in by a wire. */
+PURE bool is_of_node(struct __sk_buff *skb, const struct packet *packet)
+{
+	__u32 ifindex = skb->ingress_ifindex;
+
+	return is_sockets(skb, packet) || (ifindex && !bpf_map_lookup_elem(&wires, &ifindex));
+}
+
 PURE int to_wire_at(struct __sk_buff *skb, __u32 l3)
 {
 	struct packet packet = {};
@@ -268,8 +304,8 @@ PURE int to_wire_at(struct __sk_buff *skb, __u32 l3)
 	found = flow_find(&packet.tuple, &flow, IN_FLOWS | IN_HALF_OPEN, &age);
 	if (found == UNSTABLE)
 		return drop_unstable(&packet);
-	/* a connection of the node itself, but the packet is no socket's: a masqueraded one beside it */
-	if (found != NONE && !(flow.flags & (FLOW_REPLY | FLOW_EXIT)) && !is_sockets(skb, &packet))
+	/* of the node itself, but the packet is not: a masqueraded one beside it */
+	if (found != NONE && !(flow.flags & (FLOW_REPLY | FLOW_EXIT)) && !is_of_node(skb, &packet))
 		return TC_ACT_UNSPEC;
 	if ((found == FOUND || found == TENTATIVE) && is_anothers_answer(&packet, &flow)) {
 		use(flow_move(&packet, &flow));
@@ -281,7 +317,7 @@ PURE int to_wire_at(struct __sk_buff *skb, __u32 l3)
 		found = TC_ACT_UNSPEC;
 		if (is_marked(skb) && may_begin(&packet))
 			found = begin_exit(skb, &packet, &flow);
-		else if (is_tcp(&packet) && is_start(&packet) && is_sockets(skb, &packet))
+		else if (may_begin(&packet) && !is_sctp(&packet) && is_of_node(skb, &packet))
 			found = begin_direct(&packet, &flow);
 		if (found != GOES_ON)
 			return found == TC_ACT_UNSPEC ? guard(skb, &packet) : found;

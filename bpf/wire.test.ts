@@ -3,83 +3,34 @@
  * routes; where a redirect leads is not told, so who gets the packet is tested with real packets elsewhere.
  */
 import anyTest, { type ExecutionContext } from 'ava';
-import { setNetns } from 'libbpf-ts';
 import { flowFlag, frontendFlag, hook } from '../src/layout.gen.ts';
 import { faults } from '../test/netns/checksum.ts';
 import { craft } from '../test/netns/craft.ts';
-import { createLab, type Lab, type Node } from '../test/netns/lab.ts';
+import type { Node } from '../test/netns/lab.ts';
 import { type Packet, parse, quoted } from '../test/netns/packet.ts';
 import { startServer } from '../test/netns/traffic.ts';
-import { type BackendText, type FrontendFacts, loadPrograms, type Programs, TCP, UDP, verdict } from './fixture.ts';
+import { type FrontendFacts, loadPrograms, type Programs, TCP, UDP, verdict } from './fixture.ts';
+import { type NodeCast, type NodeStage, nodeCasts, openNode, protocols } from './node-stage.ts';
 import { back, packet, type Way, wayOf } from './way.ts';
 
 const test = anyTest.serial;
-const protocols = [
-  ['TCP', TCP],
-  ['UDP', UDP],
-] as const;
 const sizes = { flows: 2048, half_open: 2048, backends: 256 };
 const NODE_PORT = 30080;
 
-/** The same story in both families: the names of who takes part. */
-interface Cast {
-  readonly family: 'IPv4' | 'IPv6';
-  readonly client: string;
-  readonly client2: string;
-  readonly vip: string;
-  readonly vip2: string;
-  readonly external: string;
-  readonly node: string;
-  /** In a pod of this node, of the other node, and in a network that nobody may go to. */
-  readonly here: BackendText;
-  readonly there: BackendText;
-  readonly nowhere: BackendText;
-}
-
-const casts: readonly Cast[] = [
-  {
-    family: 'IPv4',
-    client: '192.0.2.10',
-    client2: '192.0.2.11',
-    vip: '10.96.0.1',
-    vip2: '10.96.0.2',
-    external: '198.51.100.1',
-    node: '192.168.50.1',
-    here: ['10.1.1.11', 8080],
-    there: ['10.1.2.11', 8081],
-    nowhere: ['10.9.9.9', 8080],
-  },
-  {
-    family: 'IPv6',
-    client: '2001:db8::10',
-    client2: '2001:db8::11',
-    vip: 'fd00:10:96::1',
-    vip2: 'fd00:10:96::2',
-    external: '2001:db8:ffff::1',
-    node: 'fd00:50::1',
-    here: ['fd00:1:1::11', 8080],
-    there: ['fd00:1:2::11', 8081],
-    nowhere: ['fd00:9:9::9', 8080],
-  },
-];
-
-let lab: Lab;
+let stage: NodeStage;
 let node: Node;
-let uplink: { readonly ifindex: number; readonly address: string };
+let uplink: NodeStage['uplink'];
 let programs: Programs;
 
 test.before(async () => {
-  lab = await createLab({ shape: 'ptp', nodes: 2, podsPerNode: 1, tag: 'wire' });
-  node = lab.node('n1');
-  [uplink] = JSON.parse(await lab.exec(node, ['ip', '-j', 'link', 'show', 'eth0']));
-  for (const target of ['10.9.9.0/24', 'fd00:9:9::/64'])
-    await lab.exec(node, ['ip', 'route', 'add', 'prohibit', target]);
+  stage = await openNode('wire');
+  ({ node, uplink } = stage);
 });
-test.after.always(() => lab?.close());
+test.after.always(() => stage?.lab.close());
 test.beforeEach(async () => {
   programs = await loadPrograms('wire', sizes);
   programs.addWire(uplink.ifindex);
-  for (const cast of casts) programs.addNodeAddress(cast.node);
+  for (const cast of nodeCasts) programs.addNodeAddress(cast.node);
 });
 test.afterEach.always(() => programs?.[Symbol.dispose]());
 
@@ -89,18 +40,13 @@ interface Sent {
   readonly bytes: Buffer;
 }
 
-/** Passes the node's uplink; every checksum of what becomes of the packet must be right. */
-function send(t: ExecutionContext, program: 'from_wire' | 'to_wire', frame: Buffer): Sent {
-  setNetns(`/run/netns/${node.netns}`);
-  try {
-    const { retval, data } = programs.run(program, frame, uplink.ifindex);
-    const bytes = Buffer.from(data);
-    const out = parse(bytes);
-    t.deepEqual(faults(out), [], `${program} damaged the packet`);
-    return { retval, out, bytes };
-  } finally {
-    setNetns('/proc/self/ns/net');
-  }
+/** Passes the node's uplink, `from` another device if one is given; every checksum of what becomes of the packet must be right. */
+function send(t: ExecutionContext, program: 'from_wire' | 'to_wire', frame: Buffer, from?: number): Sent {
+  const { retval, data } = stage.inside(() => programs.run(program, frame, uplink.ifindex, 0, from));
+  const bytes = Buffer.from(data);
+  const out = parse(bytes);
+  t.deepEqual(faults(out), [], `${program} damaged the packet`);
+  return { retval, out, bytes };
 }
 
 /** To the uplink's own MAC: what is another's is not looked at. */
@@ -120,11 +66,11 @@ function hops({ ip }: Packet): number | undefined {
   return ip?.version === 4 ? ip.ttl : ip?.hopLimit;
 }
 
-function facts(cast: Cast, more: Partial<FrontendFacts> = {}): FrontendFacts {
+function facts(cast: NodeCast, more: Partial<FrontendFacts> = {}): FrontendFacts {
   return { address: cast.vip, port: 80, protocol: TCP, servicePort: 7, any: [cast.there], ...more };
 }
 
-function toVip(cast: Cast, sport: number, more: Partial<Way> = {}): Way {
+function toVip(cast: NodeCast, sport: number, more: Partial<Way> = {}): Way {
   return { source: cast.client, sport, destination: cast.vip, dport: 80, ...more };
 }
 
@@ -136,7 +82,7 @@ function connectThere(t: ExecutionContext, way: Way): Way {
   return there;
 }
 
-for (const cast of casts) {
+for (const cast of nodeCasts) {
   const { family } = cast;
 
   for (const [name, protocol] of protocols) {
@@ -219,7 +165,7 @@ for (const cast of casts) {
     test(`a client's source port of ${name} over ${family} is kept, but for one that the node needs`, async (t) => {
       programs.serve(facts(cast, { protocol }));
       programs.serveNodePort(family === 'IPv4' ? 4 : 6, facts(cast, { protocol, port: NODE_PORT, servicePort: 8 }));
-      const server = await startServer(lab, node, [7777]);
+      const server = await startServer(stage.lab, node, [7777]);
       for (const [sport, kept] of [
         [1024, true],
         [65_535, true],
@@ -241,6 +187,7 @@ for (const cast of casts) {
       programs.serve(facts(cast, { protocol }));
       const way = toVip(cast, 4001);
       const there = wayOf(come(t, protocol, way).out);
+      t.is(come(t, protocol, back(there), { flags: 'AS' }).retval, verdict.redirect);
       for (const asked of [way, back(there)]) {
         const ttl = { ttl: 1, hopLimit: 1 } as const;
         const { retval, out } = come(t, protocol, asked, { flags: 'A', ip: ttl as never });
@@ -260,8 +207,8 @@ for (const cast of casts) {
       programs.serve(facts(cast, { protocol }));
       const [target, via] = family === 'IPv4' ? [node.podCidr4, '192.168.50.2'] : [node.podCidr6, 'fd00:50::2'];
       const other = target.replace('1.1.0', '1.2.0').replace('1:1::', '1:2::');
-      await lab.exec(node, ['ip', 'route', 'replace', other, 'via', via, 'mtu', 'lock', '1300']);
-      t.teardown(() => lab.exec(node, ['ip', 'route', 'replace', other, 'via', via]));
+      await stage.lab.exec(node, ['ip', 'route', 'replace', other, 'via', via, 'mtu', 'lock', '1300']);
+      t.teardown(() => stage.lab.exec(node, ['ip', 'route', 'replace', other, 'via', via]));
       const way = toVip(cast, 4001);
       const header = (family === 'IPv4' ? 20 : 40) + (protocol === TCP ? 20 : 8);
       t.is(come(t, protocol, way, { payload: Buffer.alloc(1300 - header) }).retval, verdict.redirect);
@@ -319,6 +266,41 @@ for (const cast of casts) {
     t.deepEqual(wayOf(go(t, TCP, back(moved), { flags: 'AS' }).out), back(way));
     t.deepEqual(send(t, 'to_wire', challenge).bytes, challenge);
   });
+
+  test(`a masqueraded connection over ${family} moves away from one that has its port at the backend`, (t) => {
+    programs.serve(facts(cast));
+    const way = toVip(cast, 4001);
+    const clash = wayOf(come(t, TCP, way).out);
+    t.is(clash.sport, 4001);
+    const challenge = frame(TCP, back(clash), { flags: 'A' });
+    t.is(send(t, 'from_wire', challenge).retval, verdict.unspec);
+    t.deepEqual(send(t, 'from_wire', challenge).bytes, challenge, 'the other connection’s own packet');
+    const moved = wayOf(come(t, TCP, way).out);
+    t.not(moved.sport, 4001);
+    t.deepEqual(wayOf(come(t, TCP, back(moved), { flags: 'AS' }).out), back(way));
+    t.deepEqual(send(t, 'from_wire', challenge).bytes, challenge);
+    t.is(programs.count(7, 'connected_moved'), 1n);
+  });
+
+  for (const [name, protocol] of protocols) {
+    test(`what netfilter gives the node's address gets another port over ${family}, where a flow of ${name} has its own`, (t) => {
+      programs.serve(facts(cast, { protocol }));
+      const there = wayOf(come(t, protocol, toVip(cast, 4001)).out);
+      const pods = 99;
+      const ours = frame(protocol, there, { flags: 'A' });
+      t.deepEqual(send(t, 'to_wire', ours, uplink.ifindex).bytes, ours, 'of the flow itself');
+      const theirs = wayOf(send(t, 'to_wire', frame(protocol, there), pods).out);
+      t.like(theirs, { ...there, sport: theirs.sport });
+      t.not(theirs.sport, 4001);
+      t.deepEqual(wayOf(come(t, protocol, back(theirs), { flags: 'AS' }).out), back(there), 'which netfilter mends');
+      t.is(wayOf(send(t, 'to_wire', frame(protocol, there, { flags: 'A' }), pods).out).sport, theirs.sport);
+      t.deepEqual(send(t, 'to_wire', ours, uplink.ifindex).bytes, ours);
+      t.deepEqual(wayOf(come(t, protocol, back(there), { flags: 'AS' }).out), back(toVip(cast, 4001)));
+      const other = frame(protocol, { ...there, sport: 4002 });
+      t.deepEqual(send(t, 'to_wire', other, pods).bytes, other);
+      t.is(programs.count(0, 'connected_direct'), 1n);
+    });
+  }
 
   test(`TCP over ${family} that did not begin here is left alone, and a closed connection's port may be used again`, (t) => {
     programs.serve(facts(cast));
@@ -439,15 +421,13 @@ for (const cast of casts) {
 }
 
 test('a later fragment to a service address is stopped by to_wire', (t) => {
-  const [cast] = casts as [Cast];
+  const [cast] = nodeCasts;
   programs.serve(facts(cast, { protocol: UDP }));
   const later = craft({
     ip: { source: cast.client, destination: cast.vip, dontFragment: false, fragmentOffset: 1480 },
     udp: { sourcePort: 4001, destinationPort: 80 },
     payload: 'hello',
   });
-  setNetns(`/run/netns/${node.netns}`);
-  t.is(programs.run('to_wire', later, uplink.ifindex).retval, verdict.shot);
-  setNetns('/proc/self/ns/net');
+  t.is(stage.inside(() => programs.run('to_wire', later, uplink.ifindex)).retval, verdict.shot);
   t.is(programs.count(7, 'drop_fragment_unknown'), 1n);
 });

@@ -111,7 +111,7 @@ static __noinline int way_out(struct xdp_md *xdp, const struct packet *packet, c
 	if (bpf_fib_lookup(xdp, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
 		return XDP_PASS;
 	wire = bpf_map_lookup_elem(&wires, &fib.ifindex);
-	if (!wire)
+	if (!wire || (!packet->ipv6 && wire->flags & WIRE_ROUTE_MTUS))
 		return XDP_PASS;
 	__builtin_memcpy(link->h_dest, fib.dmac, ETH_ALEN);
 	__builtin_memcpy(link->h_source, fib.smac, ETH_ALEN);

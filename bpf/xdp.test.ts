@@ -8,7 +8,7 @@ import { faults } from '../test/netns/checksum.ts';
 import { craft } from '../test/netns/craft.ts';
 import { parse } from '../test/netns/packet.ts';
 import { type BackendText, nowSeconds, TCP, UDP, xdpVerdict } from './fixture.ts';
-import { back, packet, wayOf } from './way.ts';
+import { back, packet, type Way, wayOf } from './way.ts';
 import { casts, macs, XdpStage } from './xdp-stage.ts';
 
 const test = anyTest.serial;
@@ -23,6 +23,10 @@ test.before(async () => {
 });
 test.after.always(() => stage?.[Symbol.asyncDispose]());
 test.beforeEach(() => stage.load());
+
+function portsOf({ sport, dport }: Way): string {
+  return [sport, dport].map((port) => port.toString(16).padStart(4, '0')).join('');
+}
 
 function poked(frame: Buffer, at: number, byte: number): Buffer {
   frame[at] = byte;
@@ -79,6 +83,14 @@ for (const cast of casts) {
       await stage.goesUp(t, 'neither', sent);
     });
 
+    test(`${name} over ${family} goes up where routes have an mtu that only tc knows`, async (t) => {
+      const { asked } = stage.established(t, cast, protocol, cast.there);
+      const sent = stage.frame(protocol, asked);
+      stage.addWire(stage.uplink, { routeMtus: true });
+      if (family === 'IPv4') await stage.goesUp(t, 'a narrow route', sent);
+      else t.is((await stage.come(sent)).retval, xdpVerdict.tx);
+    });
+
     test(`${name} over ${family} goes up untouched where it is not as plain as can be`, async (t) => {
       const { asked } = stage.established(t, cast, protocol, cast.there);
       const most = 1500 - (family === 'IPv4' ? 20 : 40) - (protocol === TCP ? 20 : 8);
@@ -100,7 +112,7 @@ for (const cast of casts) {
         'shorter than its headers': one({ totalLength: 27, payloadLength: 7 }),
         ...(family === 'IPv4'
           ? {
-              options: one({ options: '01010101' }),
+              'options that look like its ports': one({ options: portsOf(asked) }),
               'a first piece': one({ moreFragments: true, dontFragment: false }),
               'a later piece': one({ fragmentOffset: 1480, dontFragment: false }),
               'a wrong version': poked(stage.frame(protocol, asked), 14, 0x55),
@@ -256,6 +268,8 @@ for (const cast of casts) {
         continue;
       const { bytes } = await stage.come(stage.frame(UDP, asked, { payload }));
       t.like(parse(bytes).transport, { checksum: 0xffff });
+      const byTc = stage.run('from_wire', stage.frame(UDP, asked, { payload }));
+      t.like(parse(byTc.bytes).transport, { checksum: 0xffff });
       return;
     }
     t.fail('no payload has that checksum');

@@ -175,8 +175,8 @@ test.serial('netRoutes() agrees with ip: both families, all tables, all kinds', 
     'address add 198.51.100.1/24 dev lplain2',
     'address add 2001:db8:2::1/64 dev lplain2 nodad',
     'route add default via 192.0.2.1 dev lplain',
-    'route add 203.0.113.0/24 via 198.51.100.9 src 192.0.2.7 metric 50',
-    'route add 203.0.113.7/32 dev lplain table 1234',
+    'route add 203.0.113.0/24 via 198.51.100.9 src 192.0.2.7 metric 50 mtu 1400 advmss 1300',
+    'route add 203.0.113.7/32 dev lplain table 1234 mtu lock 1300',
     'route add blackhole 10.9.0.0/16',
     'route add unreachable 10.8.0.0/16',
     'route add 10.7.0.0/16 nexthop via 192.0.2.1 dev lplain nexthop via 198.51.100.2 dev lplain2 weight 3',
@@ -217,6 +217,12 @@ test.serial('netRoutes() tells the kinds and the first of several nexthops', asy
   t.is(to('203.0.113.0').source, '192.0.2.7');
   t.is(to('203.0.113.0').priority, 50);
   t.is(to('203.0.113.7').table, 1234);
+  const mtu = (destination: string) => [to(destination).mtu, to(destination).mtuLocked];
+  t.deepEqual(['10.7.0.0', '203.0.113.0', '203.0.113.7'].map(mtu), [
+    [0, false],
+    [1400, false],
+    [1300, true],
+  ]);
   const defaults = routes.filter((route) => route.destination === '' && route.table === 254);
   t.deepEqual(
     defaults.map(({ family, gateway }) => [family, gateway]),

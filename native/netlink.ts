@@ -77,6 +77,10 @@ export interface NetRoute {
   scope: number;
   /** The metric. */
   priority: number;
+  /** Bytes of IP; 0: that of the device. */
+  mtu: number;
+  /** The kernel learns no other one for its destinations. */
+  mtuLocked: boolean;
 }
 
 /** All devices of the calling thread's network namespace. Like the next two: in a worker, and asked again if interrupted. */

@@ -58,7 +58,8 @@ export function rowText({ table, key }: Pick<Step, 'table' | 'key'>): string {
     case 'node_addresses':
       return addressFromHex(key);
     case 'service_cidrs':
-    case 'source_classes': {
+    case 'source_classes':
+    case 'route_mtus': {
       const { prefixLength, address } = cidrKey.decode(key);
       return cidrText(address, prefixLength);
     }

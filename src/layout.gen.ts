@@ -1101,12 +1101,14 @@ export const wireFlag = {
   pods: 1,
   takes_frames: 2,
   returns_frames: 4,
+  route_mtus: 8,
 } as const;
 
 const wireFlagNames: Readonly<Record<number, string>> = {
   [1]: 'pods',
   [2]: 'takes_frames',
   [4]: 'returns_frames',
+  [8]: 'route_mtus',
 };
 
 /** 'unknown_N' for a number that is not in enum wire_flag. */
@@ -1135,6 +1137,7 @@ export const maps: {
   readonly reject_tokens: MapLayout<number, RejectTokens>;
   readonly removed_backends: MapLayout<RemovedBackendKey, number>;
   readonly rounds: MapLayout<RoundKey, bigint>;
+  readonly route_mtus: MapLayout<CidrKey, number>;
   readonly service_cidrs: MapLayout<CidrKey, number>;
   readonly socket_connections: MapLayout<ConnectionsKey, number>;
   readonly socket_reverse: MapLayout<SocketKey, SocketPeer>;
@@ -1347,6 +1350,16 @@ export const maps: {
     key: roundKey,
     value: round,
   },
+  route_mtus: {
+    type: 'lpm_trie',
+    keySize: 20,
+    valueSize: 4,
+    maxEntries: 1024,
+    flags: 1,
+    layout: 'e0f4ab56',
+    key: cidrKey,
+    value: u32,
+  },
   service_cidrs: {
     type: 'lpm_trie',
     keySize: 20,
@@ -1460,4 +1473,4 @@ export const maps: {
 };
 
 /** Changes whenever anything above does. */
-export const layoutHash = 'a648abd9';
+export const layoutHash = '9c624423';

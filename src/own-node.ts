@@ -2,6 +2,7 @@ import { type Detector, sourceClasses } from './kernel/detector.ts';
 import type { Device, Network } from './kernel/devices.ts';
 import { guessNodeAddresses, localAddresses } from './kernel/network.ts';
 import { type NodePortSelection, nodePortAddresses } from './kernel/node-ports.ts';
+import { routeMtusOf } from './kernel/route-mtus.ts';
 import { wiresOf } from './kernel/wires.ts';
 import type { DriverFeatures } from './kernel/xdp.ts';
 import type { Parsed } from './kube/parse.ts';
@@ -77,6 +78,7 @@ export function makeWorld(parsed: Parsed, surroundings: Surroundings): World {
     sourceClasses: sourceClasses(detector, local, node?.podCidrs ?? []),
     removedBackends: [],
     bypass,
+    routeMtus: routeMtusOf(network, devices),
   };
 }
 
@@ -89,7 +91,7 @@ export function isOtherNode(before: World, after: World): boolean {
 
 /** Are there other rows of the node itself, which every plan looks at, whatever its scope? */
 export function hasOtherRows(before: World, after: World): boolean {
-  const facts = ({ bypass, serviceCidrs, podsAtTc, nodePortAddresses, wires, sourceClasses }: World) =>
-    JSON.stringify([bypass, serviceCidrs, podsAtTc, nodePortAddresses, wires, sourceClasses]);
+  const facts = ({ bypass, serviceCidrs, podsAtTc, nodePortAddresses, wires, sourceClasses, routeMtus }: World) =>
+    JSON.stringify([bypass, serviceCidrs, podsAtTc, nodePortAddresses, wires, sourceClasses, routeMtus]);
   return facts(before) !== facts(after);
 }

@@ -71,6 +71,17 @@ static void set_optional(napi_env env, napi_value row, const char *name, const c
 	set(env, row, name, text[0] ? make_text(env, text) : undefined(env));
 }
 
+/* 0: none that concerns all packets of the route */
+static uint32_t metric_u32(const struct rtattr *metrics, int wanted)
+{
+	const struct rtattr *table[RTAX_MTU + 1];
+
+	if (!metrics)
+		return 0;
+	attributes_parse(RTA_DATA(metrics), RTA_PAYLOAD(metrics), table, RTAX_MTU);
+	return attribute_u32(table[wanted], 0);
+}
+
 static napi_value route_row(napi_env env, const struct nlmsghdr *header)
 {
 	const struct rtmsg *route = NLMSG_DATA(header);
@@ -97,6 +108,8 @@ static napi_value route_row(napi_env env, const struct nlmsghdr *header)
 	set_u32(env, row, "protocol", route->rtm_protocol);
 	set_u32(env, row, "scope", route->rtm_scope);
 	set_u32(env, row, "priority", attribute_u32(table[RTA_PRIORITY], 0));
+	set_u32(env, row, "mtu", metric_u32(table[RTA_METRICS], RTAX_MTU));
+	set(env, row, "mtuLocked", make_bool(env, (metric_u32(table[RTA_METRICS], RTAX_LOCK) & (1 << RTAX_MTU)) != 0));
 	return row;
 }
 

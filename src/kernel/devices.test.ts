@@ -307,5 +307,7 @@ function toRoute(route: IpRoute, index: ReadonlyMap<string, number>): NetRoute {
     protocol: 3,
     scope: 0,
     priority: 0,
+    mtu: 0,
+    mtuLocked: false,
   };
 }

@@ -26,6 +26,8 @@ function route(more: Partial<NetRoute>): NetRoute {
     protocol: 4,
     scope: 0,
     priority: 0,
+    mtu: 0,
+    mtuLocked: false,
     ...more,
   };
 }
@@ -79,7 +81,16 @@ test('wiresOf() is of wires only, each family by itself; null where nothing is k
   const pod: Device = { ...eth0, ifindex: 3, role: 'pod' };
   const addresses = [address('fd00::7', { flags: 0x20 }), address('fd00::8')];
   t.deepEqual(wiresOf({ links: [], addresses, routes: [] }, [eth0, pod], [], noDetector), [
-    { ifindex: 2, ipv4: null, ipv6: 'fd00::8', ofPods: false, mac: null, takesFrames: false, returnsFrames: false },
+    {
+      ifindex: 2,
+      ipv4: null,
+      ipv6: 'fd00::8',
+      ofPods: false,
+      mac: null,
+      takesFrames: false,
+      returnsFrames: false,
+      routeMtus: false,
+    },
   ]);
 });
 

@@ -4,6 +4,7 @@ import type { Wire } from '../plan/world.ts';
 import { type Detector, isOfPods } from './detector.ts';
 import { type Device, isOrdinaryRoute, type Network } from './devices.ts';
 import { GLOBAL_SCOPE } from './network.ts';
+import { hasRouteMtus } from './route-mtus.ts';
 import type { DriverFeatures } from './xdp.ts';
 
 /** rtnetlink(7), if_addr.h: what makes an address one that the kernel does not choose of itself, or not yet. */
@@ -44,6 +45,7 @@ export function wiresOf(
       takesFrames: isEthernet && can?.takesFrames === true,
       /* what a veth sends back lies at a peer without a program until something else wakes that */
       returnsFrames: isEthernet && link.kind !== 'veth' && can?.native !== false,
+      routeMtus: hasRouteMtus(network, ifindex),
     };
   });
 }

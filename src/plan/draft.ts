@@ -16,6 +16,7 @@ import {
   protocolNumbers,
   type Row,
   removedBackendRow,
+  routeMtuRow,
   slotDigits,
   slotRows,
   sourceClassRow,
@@ -53,6 +54,7 @@ export function draftNode(draft: Draft, world: World): void {
     node_addresses: world.nodePortAddresses.map(nodeAddressRow),
     pods: (world.bypass ?? []).map(podRow),
     service_cidrs: world.serviceCidrs.map(cidrRow),
+    route_mtus: (world.routeMtus ?? []).map(routeMtuRow),
     removed_backends: world.removedBackends.map(removedBackendRow),
     switches: [switchesRow(world)],
   };

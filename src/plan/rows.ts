@@ -23,7 +23,7 @@ import type { Protocol, Service, ServicePort } from '../model/service.ts';
 import { checkOf } from './check.ts';
 import { maglevTable, tableSize } from './maglev.ts';
 import { noSegment, type Segment } from './segments.ts';
-import type { RemovedBackend, SourceClass, Wire, World } from './world.ts';
+import type { RemovedBackend, RouteMtu, SourceClass, Wire, World } from './world.ts';
 
 /** A row of a table, both as hex. */
 export type Row = readonly [key: string, value: string];
@@ -148,14 +148,24 @@ export function nodeAddressRow(address: Address): Row {
   return [addressToHex(address), nodeAddress.encode(flags)];
 }
 
-export function wireRow({ ifindex, ipv4, ipv6, ofPods, mac, takesFrames, returnsFrames }: Wire): Row {
+export function wireRow({
+  ifindex,
+  ipv4,
+  ipv6,
+  ofPods,
+  mac,
+  takesFrames,
+  returnsFrames,
+  routeMtus = false,
+}: Wire): Row {
   const row = {
     ipv4: addressOrZeros(ipv4),
     ipv6: addressOrZeros(ipv6),
     flags:
       (ofPods ? wireFlag.pods : 0) |
       (takesFrames ? wireFlag.takes_frames : 0) |
-      (returnsFrames ? wireFlag.returns_frames : 0),
+      (returnsFrames ? wireFlag.returns_frames : 0) |
+      (routeMtus ? wireFlag.route_mtus : 0),
     mac: (mac ?? '00:00:00:00:00:00').replaceAll(':', ''),
   };
   return [u32.encode(ifindex), wire.encode(row)];
@@ -168,6 +178,11 @@ export function podRow(ifindex: number): Row {
 export function sourceClassRow({ sources, are }: SourceClass): Row {
   const key = { prefixLength: bitsOf(sources), address: addressToHex(sources.address) };
   return [cidrKey.encode(key), u32.encode(sourceClass[are])];
+}
+
+export function routeMtuRow({ destination, mtu }: RouteMtu): Row {
+  const key = { prefixLength: bitsOf(destination), address: addressToHex(destination.address) };
+  return [cidrKey.encode(key), u32.encode(mtu)];
 }
 
 export function removedBackendRow({ address, port, servicePort, removed }: RemovedBackend): Row {

@@ -12,6 +12,7 @@ export const tableNames = [
   'node_addresses',
   'pods',
   'service_cidrs',
+  'route_mtus',
   'removed_backends',
   'switches',
 ] as const;
@@ -28,6 +29,7 @@ export const nodeTableNames = [
   'node_addresses',
   'pods',
   'service_cidrs',
+  'route_mtus',
   'removed_backends',
   'switches',
 ] as const;

@@ -17,6 +17,8 @@ export interface World {
   readonly removedBackends: readonly RemovedBackend[];
   /** Devices of pods that flows may enter from another's, around the node's stack. */
   readonly bypass?: readonly number[];
+  /** Empty where no wire has `routeMtus`. */
+  readonly routeMtus?: readonly RouteMtu[];
 }
 
 /** A device that leads out of the node, and what the source becomes of a packet from outside that goes on by it. */
@@ -33,6 +35,14 @@ export interface Wire {
   readonly takesFrames: boolean;
   /** XDP may send back what came by it. */
   readonly returnsFrames: boolean;
+  /** Some of `routeMtus` are of routes by it. */
+  readonly routeMtus?: boolean;
+}
+
+/** The mtu of an IPv4 route, in bytes of IP; 0: nothing but what the kernel tells the programs by itself. */
+export interface RouteMtu {
+  readonly destination: Cidr;
+  readonly mtu: number;
 }
 
 /** This node itself, a pod of some node, or a pod of this one, to which all packets come by here. */

@@ -99,6 +99,7 @@ EXCHANGE(names, struct number, BIG_ID, struct service_port_name, NAME)
 #define CIDR_KEY(X) X(prefix_length, 128) IPV4(X, address)
 EXCHANGE(service_cidrs, struct cidr_key, CIDR_KEY, struct number, BIG_ID)
 EXCHANGE(source_classes, struct cidr_key, CIDR_KEY, struct number, BIG_ID)
+EXCHANGE(route_mtus, struct cidr_key, CIDR_KEY, struct number, BIG_ID)
 
 #define SWITCHES(X)                                                                                                    \
 	IPV4(X, node_ipv4) IPV6(X, node_ipv6) X(pods_at_tc, 1) X(has_removed_backends, 2) X(zero[0], 0) X(zero[1], 0)

@@ -123,6 +123,7 @@ const rows: { [Name in keyof typeof maps]: Row<(typeof maps)[Name]> } = {
     value: { ipv4, ipv6, flags: wireFlag.pods | wireFlag.takes_frames, mac: '021324354657' } satisfies Wire,
   },
   pods: { key: bigId, value: bigId },
+  route_mtus: { key: { prefixLength: 128, address: ipv4 } satisfies CidrKey, value: bigId },
   source_classes: { key: { prefixLength: 128, address: ipv4 } satisfies CidrKey, value: bigId },
   removed_backends: {
     key: { address: ipv6, servicePort: 0x41424344, port: 0x8182 } satisfies RemovedBackendKey,

@@ -4,9 +4,23 @@ const pieces = 'bpf/fragment.test.ts';
 const errors = 'bpf/icmp.test.ts';
 const answers = 'bpf/reject.test.ts';
 const wire = 'bpf/odd-wire.test.ts';
+const cutting = 'bpf/cut.test.ts';
 
 /** Faults of what is done to packets that are not a whole TCP or UDP packet right behind the IP header. */
 export const odd: readonly Mutant[] = [
+  ...faults('bpf/cut.h', cutting, [
+    ['what must not be cut is', 'cut.ip.frag_off & DONT_FRAGMENT ||', 'false ||'],
+    ['every piece gets the options of the first', 'cut.ip.ihl != 5)', 'false)'],
+    ['a checksum is left for a piece to finish', 'if (check && check == fold(', 'if (false && check == fold('],
+    ['the last piece promises more', '(last ? cut->more : MORE_FRAGMENTS)', 'MORE_FRAGMENTS'],
+    ['pieces of a piece begin at 0', 'cut.offset = bpf_ntohs(cut.ip.frag_off & FRAGMENT_OFFSET);', ''],
+    ['later pieces overtake the first one', 'packet->piece == FIRST_PIECE', 'packet->piece == LATER_PIECE'],
+  ]),
+  ...faults('bpf/route.h', cutting, [
+    ['the rest leaves with each piece', 'trim(skb, packet, length) || ', ''],
+    ['a narrow route is one byte wider', 'length <= *mtu)', 'length <= *mtu + 1)'],
+    ['an mtu of 0 is one', '!*mtu || ', ''],
+  ]),
   ...faults('bpf/packet.h', pieces, [
     [
       'a later piece is taken for a first one',

@@ -23,6 +23,7 @@ export const xdp: readonly Mutant[] = [
     ['XDP does not ask whether it fits', 'fib.tot_len = length;', 'fib.tot_len = length ? 0 : 1;'],
     ['XDP sends by a device that takes no frames', 'wire->flags & WIRE_TAKES_FRAMES ? ', 'true ? '],
     ['XDP sends back where that gets stuck', 'wire->flags & WIRE_RETURNS_FRAMES && ', ''],
+    ['XDP minds no mtu of a route', ' || (!packet->ipv6 && wire->flags & WIRE_ROUTE_MTUS)', ''],
     ['XDP makes a checksum for UDP that has none', 'if (udp->check)', 'if (true)'],
     ['XDP says of a UDP checksum that there is none', ' ?: 0xffff', ''],
     ['XDP forgets the hop in the checksum', 'change + (__u16)~bpf_htons(0x0100)', 'change'],

@@ -24,6 +24,8 @@ export interface LabOptions {
   readonly masquerade?: boolean;
   /** false: no checksum or segmentation offload on any veth, so that captures show what a wire would. Default true. */
   readonly offloads?: boolean;
+  /** Senders leave it to routers to cut what they send by IPv4: no Don't Fragment. Default false. */
+  readonly mayBeCut?: boolean;
   /** A client behind two routers, the first of which is `outside`; they know the Services' addresses by way of all nodes. Default false. */
   readonly abroad?: boolean;
   /** How pods reach those of other nodes. Default 'routes'. */
@@ -72,11 +74,11 @@ export async function buildLab(prefix: string, options: LabOptions): Promise<Lay
 async function goAbroad(prefix: string, outside: Place, nodes: readonly Node[], options: LabOptions): Promise<Place> {
   const router: Place = { name: 'router', netns: `${prefix}-router`, ip4: '10.99.0.2', ip6: 'fd00:99::2' };
   const abroad: Place = { name: 'abroad', netns: `${prefix}-abroad`, ...beyond.abroadAddress };
-  const sysctls = { ...topology.commonSysctls(), ...beyond.routerSysctls() };
+  const sysctls = { ...topology.commonSysctls(options.mayBeCut), ...beyond.routerSysctls() };
   addNamespaces([router, abroad]);
   await Promise.all([
     inside(router, { before: sysctls }),
-    inside(abroad, { before: topology.commonSysctls() }),
+    inside(abroad, { before: topology.commonSysctls(options.mayBeCut) }),
     inside(outside, { before: beyond.routerSysctls() }),
   ]);
   await inside(outside, { links: beyond.outsideLinks(router, nodes), quiet: quietPorts(options, ['inner']) });
@@ -101,7 +103,7 @@ async function connectNode(node: Node, nodes: readonly Node[], options: LabOptio
 /** Makes the namespaces of pods and connects them to their node, which stands already. */
 export async function addPods(node: Node, pods: readonly Pod[], options: LabOptions): Promise<void> {
   addNamespaces(pods);
-  await Promise.all(pods.map((pod) => inside(pod, { before: topology.commonSysctls() })));
+  await Promise.all(pods.map((pod) => inside(pod, { before: topology.commonSysctls(options.mayBeCut) })));
   const mtu = options.underlay === 'vxlan' ? 1450 : 1500;
   await inside(node, {
     links: pods.flatMap((pod) => topology.podLink(pod, options.shape, mtu)),
@@ -173,7 +175,7 @@ function addNamespaces(places: readonly Place[]): void {
 }
 
 function sysctlsOf(place: Place, nodes: readonly Node[], options: LabOptions): Sysctls {
-  const common = topology.commonSysctls();
+  const common = topology.commonSysctls(options.mayBeCut);
   return nodes.some((node) => node === place)
     ? { ...common, ...topology.nodeSysctls(options.rpFilter ?? 1, options.bridgeNetfilter) }
     : common;

@@ -1,12 +1,15 @@
 /** What networks do to packets of Services between clients outside and a node: pieces, narrow links, hop limits, refusals. */
-import anyTest, { type ExecutionContext } from 'ava';
+import { notEqual } from 'node:assert';
+import anyTest from 'ava';
 import { startCapture } from './capture.ts';
 import { faults } from './checksum.ts';
+import { eventually } from './eventually.ts';
 import { droppedInvalid } from './firewall.ts';
-import type { Lab, LabOptions } from './lab.ts';
-import { addressesOf, learnt, NARROW, narrowRoutes, widen } from './narrow.ts';
-import { type Door, doors, errorsIn, freshPort, type Stage, setStage, surroundings } from './odd-stage.ts';
+import type { LabOptions } from './lab.ts';
+import { addressesOf, bulk, type Door, datagrams, learnt, NARROW, narrowRoutes, straits, widen } from './narrow.ts';
+import { doors, errorsIn, freshPort, setStage, surroundings } from './odd-stage.ts';
 import { parse, quoted } from './packet.ts';
+import { readPinned } from './pinned.ts';
 
 const test = anyTest.serial;
 
@@ -19,8 +22,11 @@ for (const { name, options } of surroundings) {
         for (const connected of [true, false]) {
           const { address, port } = door;
           const plan = { protocol: 'udp', address, port, size: 60_000, echo: true, questions: 5 } as const;
-          // behind a narrower link the first one is lost, and tells
-          if (options.underlay) await visitor.request({ ...plan, questions: 1, timeout: 300, sourcePort: freshPort() });
+          // a neighbour that has to be found first has no room for so many pieces
+          await visitor.request({ ...plan, questions: 1, size: 2, sourcePort: freshPort() });
+          // behind a narrower link the first one is lost where no router may cut it, and tells
+          if (options.underlay && address.includes(':'))
+            await visitor.request({ ...plan, questions: 1, timeout: 300, sourcePort: freshPort() });
           const tally = await visitor.request({ ...plan, connected, sourcePort: freshPort() });
           t.is(tally.ok, 5, `${service} ${door.name} ${JSON.stringify(tally.errors)}`);
         }
@@ -57,73 +63,55 @@ function addressOf({ address }: Door): string {
   return address;
 }
 
-interface Strait {
-  readonly name: string;
-  readonly service: 'near' | 'far';
-  narrow(lab: Lab): Promise<unknown>;
-  /** Who learns of it. */
-  readonly learns: 'client' | 'backend';
-}
-
-const straits: readonly Strait[] = [
-  {
-    name: 'the node itself, towards another node,',
-    service: 'far',
-    narrow: (lab) => narrowRoutes(lab, 'n1', [lab.node('n2').podCidr4, lab.node('n2').podCidr6]),
-    learns: 'client',
-  },
-  {
-    name: 'the node itself, towards its own pod,',
-    service: 'near',
-    narrow: (lab) => narrowRoutes(lab, 'n1', addressesOf(lab, 'n1p2')),
-    learns: 'client',
-  },
-  {
-    name: 'a hop behind the node',
-    service: 'far',
-    narrow: (lab) => narrowRoutes(lab, 'n2', addressesOf(lab, 'n2p1')),
-    learns: 'client',
-  },
-  {
-    name: 'the node itself, towards the client, with a backend elsewhere,',
-    service: 'far',
-    narrow: (lab) => narrowRoutes(lab, 'n1', [lab.outside.ip4, lab.outside.ip6]),
-    learns: 'backend',
-  },
-  {
-    name: 'the node itself, towards the client, with a backend of its own,',
-    service: 'near',
-    narrow: (lab) => narrowRoutes(lab, 'n1', [lab.outside.ip4, lab.outside.ip6]),
-    learns: 'backend',
-  },
-];
-
-async function bulk(t: ExecutionContext, { visitor }: Stage, { address, port, name }: Door): Promise<void> {
-  const plan = { protocol: 'tcp', address, port, size: 1_000_000, echo: true, timeout: 20_000 } as const;
-  const tally = await visitor.request({ ...plan, sourcePort: freshPort() });
-  t.is(tally.ok, 1, `1 MB there and back, ${name}: ${JSON.stringify(tally.errors)}`);
-}
-
-async function datagrams(t: ExecutionContext, { visitor }: Stage, { address, port, name }: Door): Promise<void> {
-  const plan = { protocol: 'udp', address, port, size: 1440, echo: true, timeout: 300 } as const;
-  const sourcePort = freshPort();
-  for (let i = 0; i < 3; i++) await visitor.request({ ...plan, sourcePort });
-  const tally = await visitor.request({ ...plan, sourcePort, questions: 5 });
-  t.is(tally.ok, 5, `datagrams, ${name}: ${JSON.stringify(tally.errors)}`);
-}
-
-for (const { name, service, narrow, learns } of straits) {
+for (const { name, service, node, destinations, learns } of straits) {
   for (const offloads of [true, false]) {
     test(`who is outside finds the path’s MTU, where ${name} is narrow, ${offloads ? 'with' : 'without'} offloads`, async (t) => {
       await using stage = await setStage('oddout', { shape: 'ptp', offloads });
-      const { lab } = stage;
-      await narrow(lab);
+      const { lab, visitor } = stage;
+      await narrowRoutes(lab, node, destinations(lab, lab.outside));
       for (const door of doors(lab, service)) {
-        await bulk(t, stage, door);
-        await datagrams(t, stage, door);
+        await bulk(t, visitor, door, freshPort());
+        await datagrams(t, visitor, door, freshPort());
         t.is(await learnt(lab, lab.outside, door.address), learns === 'client' ? NARROW : undefined, door.name);
       }
       t.is(await droppedInvalid(lab.node('n1')), 0);
+    });
+
+    if (node === 'n1' && service === 'far')
+      test(`an mtu of a route that is not locked is minded, too: ${name} ${offloads ? 'with' : 'without'} offloads`, async (t) => {
+        await using stage = await setStage('oddout', { shape: 'ptp', offloads });
+        const { lab, visitor } = stage;
+        await narrowRoutes(lab, node, destinations(lab, lab.outside), false);
+        await eventually(async () => notEqual((await readPinned(lab.node(node).pinDir)).tables.route_mtus.size, 0));
+        for (const door of doors(lab, service)) {
+          await bulk(t, visitor, door, freshPort());
+          await datagrams(t, visitor, door, freshPort());
+          t.is(await learnt(lab, lab.outside, door.address), learns === 'client' ? NARROW : undefined, door.name);
+        }
+      });
+
+    test(`what may be cut is, where ${name} is narrow, ${offloads ? 'with' : 'without'} offloads`, async (t) => {
+      await using stage = await setStage('oddout', { shape: 'ptp', offloads, mayBeCut: true });
+      const { lab, visitor, agent } = stage;
+      await narrowRoutes(lab, node, destinations(lab, lab.outside));
+      const tap = offloads ? undefined : await startCapture(lab, lab.outside, 'eth0', 'ip');
+      const backend = await startCapture(lab, lab.pod(service === 'near' ? 'n1p2' : 'n2p1'), 'eth0', 'ip');
+      for (const door of doors(lab, service)) {
+        if (door.address.includes(':')) continue; // whose routers do not cut
+        await bulk(t, visitor, door, freshPort());
+        await datagrams(t, visitor, door, freshPort(), 0);
+        const { address, port } = door;
+        const large = { protocol: 'udp', address, port, size: 60_000, echo: true, questions: 5 } as const;
+        const tally = await visitor.request({ ...large, sourcePort: freshPort() });
+        t.is(tally.ok, 5, `60,000 bytes, ${door.name}: ${JSON.stringify(tally.errors)}`);
+        t.is(await learnt(lab, lab.outside, address), undefined, 'nobody is told');
+      }
+      const seen = [...((await tap?.stop()) ?? []), ...(await backend.stop())].map(({ bytes }) => parse(bytes));
+      if (!offloads) for (const packet of seen) t.deepEqual(faults(packet), []);
+      t.deepEqual(seen.filter((packet) => quoted(packet) !== null).length, 0, 'no ICMP error');
+      t.is(await droppedInvalid(lab.node('n1')), 0);
+      const events = await agent.bpfsvc('dump', 'services', '-o', 'json');
+      t.false(events.stdout.includes('reject_too_big'));
     });
   }
 }
@@ -131,11 +119,11 @@ for (const { name, service, narrow, learns } of straits) {
 for (const offloads of [true, false]) {
   test(`who is outside finds the MTU of a tunnel between nodes, ${offloads ? 'with' : 'without'} offloads`, async (t) => {
     await using stage = await setStage('oddout', { shape: 'ptp', underlay: 'vxlan', offloads });
-    const { lab } = stage;
+    const { lab, visitor } = stage;
     await widen(lab);
     for (const door of doors(lab, 'far')) {
-      await bulk(t, stage, door);
-      await datagrams(t, stage, door);
+      await bulk(t, visitor, door, freshPort());
+      await datagrams(t, visitor, door, freshPort());
       t.is(await learnt(lab, lab.outside, door.address), 1450, door.name);
     }
   });

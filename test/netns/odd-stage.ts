@@ -2,6 +2,7 @@
 import { type Agent, startAgent } from './agent.ts';
 import type { Captured } from './capture.ts';
 import { createLab, hasBridgeNetfilter, type Lab, type LabOptions, type Pod } from './lab.ts';
+import type { Door } from './narrow.ts';
 import { manifest, nodeObjects, serviceObjects } from './objects.ts';
 import { type Packet, parse, quoted } from './packet.ts';
 import { type Client, startClient, startServer } from './traffic.ts';
@@ -25,13 +26,6 @@ export interface Stage extends AsyncDisposable {
   readonly client: Client;
   /** On the machine outside, which knows by which node a clusterIP is reached. */
   readonly visitor: Client;
-}
-
-/** Where a visitor from outside finds a Service. */
-export interface Door {
-  readonly name: string;
-  readonly address: string;
-  readonly port: number;
 }
 
 /** `tag`: of the test file's own, for files run at the same time. */

@@ -42,6 +42,43 @@ test('31,500 connections from fixed source ports to a NodePort, one of them its 
   t.is(events?.connected_moved, names.length, 'the numbers of the NodePorts');
 });
 
+/** Whose packets get the node's address by somebody else: netfilter, for the CNI, or nobody, for they are the node's own. */
+for (const who of ['a pod that the CNI masquerades', 'the node itself']) {
+  test(`${who} and a client from outside ask one backend from one port: both are answered`, async (t) => {
+    await using stage = await setStage('clash', strict, 1);
+    const { lab, abroad, node } = stage;
+    const straight = startClient(lab, who === 'the node itself' ? node : lab.pod('n1p1'));
+    for (const protocol of ['tcp', 'udp'] as const) {
+      for (const family of families) {
+        for (const first of ['straight', 'outside'] as const) {
+          const sourcePort = freshPorts(1);
+          const asks = {
+            straight: () => straight.open({ protocol, address: lab.node('n2')[family], port: 8080, sourcePort }),
+            outside: () => abroad.open({ protocol, ...target('other', 'nodePort', family, node), sourcePort }),
+          };
+          const [one, other] = [await asks[first](), await asks[first === 'straight' ? 'outside' : 'straight']()];
+          const seen = [one.first];
+          for (const talk of [one, other, other, one]) seen.push(await talk.ask());
+          const what = `${protocol} ${family}, ${first} first`;
+          t.true(
+            seen.every(({ backend }) => backend === 'n2'),
+            what,
+          );
+          const at = (port: string | number): string => `${family === 'ip6' ? `[${node.ip6}]` : node.ip4}:${port}`;
+          const [a, b, c, d, e] = seen.map(({ client }) => client);
+          t.is(a, at(sourcePort), what);
+          t.deepEqual([e, d], [b, c], what);
+          // of UDP nothing shows whose an answer is: who was there first moves away with its next datagram
+          const gives = protocol === 'udp' && first === 'straight' && who !== 'the node itself';
+          t.is(gives ? c : b, at(sourcePort), what);
+          t.not(b, c, what);
+          await Promise.all([one.close(), other.close()]);
+        }
+      }
+    }
+  });
+}
+
 test('one source port to two Services over one backend, and to the backend itself: all of them live', async (t) => {
   await using stage = await setStage('same', strict, 1);
   await throughFirst(stage);

@@ -2,80 +2,44 @@
  * What the path does to packets of a Service: narrow links, and hop limits that end. The clients are outside the socket
  * hooks, so that each packet is translated at its pod's veth.
  */
-import anyTest, { type ExecutionContext } from 'ava';
+import anyTest from 'ava';
 import { startCapture } from './capture.ts';
 import { faults } from './checksum.ts';
 import { droppedInvalid } from './firewall.ts';
-import type { Lab } from './lab.ts';
-import { addressesOf, learnt, NARROW, narrowRoutes, widen } from './narrow.ts';
-import { errorsIn, freshPort, isService, type Stage, services, setStage, surroundings } from './odd-stage.ts';
+import { bulk, type Door, datagrams, learnt, NARROW, narrowRoutes, type Strait, straits, widen } from './narrow.ts';
+import { errorsIn, freshPort, isService, services, setStage, surroundings } from './odd-stage.ts';
 import { quoted } from './packet.ts';
 
 const test = anyTest.serial;
 
-/** A way that is narrow for one direction. */
-interface Strait {
-  readonly name: string;
-  readonly service: 'near' | 'far';
-  narrow(lab: Lab): Promise<unknown>;
+function insideDoors(service: 'near' | 'far'): Door[] {
+  return services[service].map((address) => ({ name: 'clusterIP', address, port: 80 }));
 }
 
-const straits: readonly Strait[] = [
+const ways: readonly Strait[] = [
+  ...straits,
   {
-    name: 'the node itself, towards another node',
+    name: 'the other node, towards the client,',
     service: 'far',
-    narrow: (lab) => narrowRoutes(lab, 'n1', [lab.node('n2').podCidr4, lab.node('n2').podCidr6]),
-  },
-  {
-    name: 'the node itself, towards its own pod',
-    service: 'near',
-    narrow: (lab) => narrowRoutes(lab, 'n1', addressesOf(lab, 'n1p2')),
-  },
-  {
-    name: 'a hop in the middle',
-    service: 'far',
-    narrow: (lab) => narrowRoutes(lab, 'n2', addressesOf(lab, 'n2p1')),
-  },
-  {
-    name: 'the node itself, towards the client',
-    service: 'far',
-    narrow: (lab) => narrowRoutes(lab, 'n1', addressesOf(lab, 'n1p1')),
-  },
-  {
-    name: 'the other node, towards the client',
-    service: 'far',
-    narrow: (lab) => narrowRoutes(lab, 'n2', [lab.node('n1').podCidr4, lab.node('n1').podCidr6]),
+    node: 'n2',
+    destinations: (lab) => [lab.node('n1').podCidr4, lab.node('n1').podCidr6],
+    learns: 'backend',
   },
 ];
 
-async function bulk(t: ExecutionContext, { client }: Stage, address: string): Promise<void> {
-  const plan = { protocol: 'tcp', address, port: 80, size: 1_000_000, echo: true, timeout: 20_000 } as const;
-  const tally = await client.request({ ...plan, sourcePort: freshPort() });
-  t.is(tally.ok, 1, `1 MB there and back ${address}: ${JSON.stringify(tally.errors)}`);
-}
-
-/** Datagrams that fit the first link: one may be lost for each end to learn, and its sender is told. */
-async function datagrams(t: ExecutionContext, { client }: Stage, address: string): Promise<void> {
-  const plan = { protocol: 'udp', address, port: 80, size: 1400, echo: true, timeout: 300 } as const;
-  const sourcePort = freshPort();
-  for (let i = 0; i < 3; i++) await client.request({ ...plan, sourcePort });
-  const tally = await client.request({ ...plan, sourcePort, questions: 5 });
-  t.is(tally.ok, 5, `datagrams to ${address}: ${JSON.stringify(tally.errors)}`);
-}
-
-for (const { name, service, narrow } of straits) {
+for (const { name, service, node, destinations, learns } of ways) {
   for (const offloads of [true, false]) {
     test(`the path’s MTU is found, where ${name} is narrow, ${offloads ? 'with' : 'without'} offloads`, async (t) => {
       await using stage = await setStage('path', { shape: 'ptp', offloads });
-      const { lab, pod } = stage;
-      await narrow(lab);
-      for (const address of services[service]) {
-        await bulk(t, stage, address);
-        await datagrams(t, stage, address);
-        const towardsClient = name.includes('client');
-        t.is(await learnt(lab, pod, address), towardsClient ? undefined : NARROW, 'learnt of the Service');
+      const { lab, pod, client } = stage;
+      await narrowRoutes(lab, node, destinations(lab, pod));
+      for (const door of insideDoors(service)) {
+        await bulk(t, client, door, freshPort());
+        await datagrams(t, client, door, freshPort());
+        const towardsClient = learns === 'backend';
+        t.is(await learnt(lab, pod, door.address), towardsClient ? undefined : NARROW, 'learnt of the Service');
         const backend = lab.pod(service === 'near' ? 'n1p2' : 'n2p1');
-        const own = address.includes(':') ? [backend.ip6, pod.ip6] : [backend.ip4, pod.ip4];
+        const own = door.address.includes(':') ? [backend.ip6, pod.ip6] : [backend.ip4, pod.ip4];
         t.is(await learnt(lab, pod, own[0] as string), undefined, 'and not of the backend');
         t.is(await learnt(lab, backend, own[1] as string), towardsClient ? NARROW : undefined);
       }
@@ -86,12 +50,12 @@ for (const { name, service, narrow } of straits) {
 
 test('the path’s MTU is found, where a tunnel is narrower than the pods', async (t) => {
   await using stage = await setStage('path', { shape: 'ptp', underlay: 'vxlan' });
-  const { lab, pod } = stage;
+  const { lab, pod, client } = stage;
   await widen(lab);
-  for (const address of services.far) {
-    await bulk(t, stage, address);
-    await datagrams(t, stage, address);
-    t.is(await learnt(lab, pod, address), 1450);
+  for (const door of insideDoors('far')) {
+    await bulk(t, client, door, freshPort());
+    await datagrams(t, client, door, freshPort());
+    t.is(await learnt(lab, pod, door.address), 1450);
   }
 });
 

@@ -64,8 +64,9 @@ export function vethName(pod: string): string {
 export type Sysctls = Readonly<Record<string, string | number>>;
 
 /** Of every namespace, before its first device. No DAD: a tentative address answers nobody for a second. */
-export function commonSysctls(): Sysctls {
+export function commonSysctls(mayBeCut: boolean | undefined): Sysctls {
   return {
+    'net/ipv4/ip_no_pmtu_disc': mayBeCut ? 1 : 0,
     'net/ipv6/conf/all/disable_ipv6': 0,
     'net/ipv6/conf/default/disable_ipv6': 0,
     'net/ipv6/conf/all/accept_dad': 0,
