@@ -170,6 +170,48 @@ test('faults() knows that UDP may do without a checksum over IPv4 only', (t) => 
   ]);
 });
 
+test('faults() knows which zero of a checksum is right', (t) => {
+  const pair = { sourcePort: 1, destinationPort: 2 };
+  const kinds = [
+    { transport: { udp: pair }, faulty: [], field: 0xffff }, // 0 would say that there is none
+    { transport: { tcp: pair }, faulty: [], field: 0 },
+    { transport: { icmp: { type: 3 } }, faulty: [0xffff], field: 0 },
+  ] as const;
+  for (const [source, destination] of [
+    ['10.0.0.1', '10.0.0.2'],
+    ['fd00::1', 'fd00::2'],
+  ] as const) {
+    for (const { transport, faulty, field } of kinds) {
+      const ip = { source, destination };
+      const bytes = (filler: number, given?: number): Buffer => {
+        const payload = Buffer.from([filler >> 8, filler & 0xff]);
+        const [[name, header]] = Object.entries(transport) as [[string, object]];
+        return craft({ ip, payload, [name]: given === undefined ? header : { ...header, checksum: given } });
+      };
+      const filler = Array.from({ length: 0x10000 }, (_, i) => i).find((i) => checksumOf(bytes(i)) === field) as number;
+      t.deepEqual(faults(parse(bytes(filler))), []);
+      for (const given of faulty) t.is(faults(parse(bytes(filler, given))).length, 1);
+      if ('tcp' in transport) t.deepEqual(faults(parse(bytes(filler, 0xffff))), [], 'the kernel’s own');
+      t.is(faults(parse(bytes(filler + 1, 0xffff))).length, 1);
+    }
+  }
+  const ip = { source: '10.0.0.1', destination: '10.0.0.2' };
+  const id = Array.from({ length: 0x10000 }, (_, i) => i).find(
+    (i) => headerChecksum(craft({ ip: { ...ip, id: i } })) === 0,
+  );
+  t.deepEqual(faults(parse(craft({ ip: { ...ip, id: id as number, checksum: 0xffff } }))), ['IPv4 checksum 0xffff']);
+});
+
+function checksumOf(bytes: Buffer): number {
+  const { transport } = parse(bytes);
+  return transport.kind === 'none' ? -1 : transport.checksum;
+}
+
+function headerChecksum(bytes: Buffer): number {
+  const { ip } = parse(bytes);
+  return ip?.version === 4 ? ip.checksum : -1;
+}
+
 test('faults() says that a capture is shorter than the packet was', (t) => {
   const cut = frame('TCP data, IPv6').subarray(0, -3);
   t.deepEqual(faults(parse(cut)), ['length 98, but 95 bytes are there']);
