@@ -1,7 +1,8 @@
 /** A node with real routes, where from_wire of tc and of XDP meet the same frames on the same maps. */
 
+import { closeSync, openSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
-import { setNetns } from 'libbpf-ts';
+import { setNetns, type TestResult } from 'libbpf-ts';
 import { createLab, type Lab, type Node } from '../test/netns/lab.ts';
 import { parse } from '../test/netns/packet.ts';
 import { type BackendText, loadPrograms, loadXdp, nowSeconds, type Programs, verdict, xdpVerdict } from './fixture.ts';
@@ -48,6 +49,8 @@ export interface Device {
 export interface Outcome {
   readonly retval: number;
   readonly bytes: Buffer;
+  /** Of one run. */
+  readonly nanoseconds: number;
 }
 
 /** What a client asks for, and what the backend sees of it. */
@@ -104,7 +107,10 @@ export class XdpStage implements AsyncDisposable {
     for (const cast of casts) this.programs.addNodeAddress(cast.node);
   }
 
-  addWire({ ifindex, address }: Device, xdp: { takesFrames?: boolean; returnsFrames?: boolean } = {}): void {
+  addWire(
+    { ifindex, address }: Device,
+    xdp: { takesFrames?: boolean; returnsFrames?: boolean; routeMtus?: boolean } = {},
+  ): void {
     this.programs.addWire(ifindex, '::', '::', false, { mac: address, ...xdp });
   }
 
@@ -133,11 +139,16 @@ export class XdpStage implements AsyncDisposable {
 
   /** By XDP, with flows used so many seconds ago; again if a second ended meanwhile. */
   async come(frame: Buffer, secondsAgo = 0): Promise<Outcome> {
+    return await this.repeat(frame, 1, secondsAgo);
+  }
+
+  /** The same so many times, each with what the one before made of it. */
+  async repeat(frame: Buffer, times: number, secondsAgo = 0): Promise<Outcome> {
     for (;;) {
       const begun = await this.#used(secondsAgo);
       const outcome = this.#inNode(() => {
         if (this.#xdp === undefined) throw new Error('nothing is loaded');
-        return this.#xdp.runXdp('from_wire_xdp', frame, this.uplink.ifindex);
+        return this.#xdp.runXdp('from_wire_xdp', frame, this.uplink.ifindex, times);
       });
       if (nowSeconds() === begun) return outcome;
     }
@@ -169,13 +180,15 @@ export class XdpStage implements AsyncDisposable {
     return { asked, there };
   }
 
-  #inNode(work: () => { retval: number; data: Uint8Array }): Outcome {
+  #inNode(work: () => TestResult): Outcome {
+    const home = openSync('/proc/thread-self/ns/net', 'r');
     setNetns(`/run/netns/${this.node.netns}`);
     try {
-      const { retval, data } = work();
-      return { retval, bytes: Buffer.from(data) };
+      const { retval, data, nanoseconds } = work();
+      return { retval, bytes: Buffer.from(data), nanoseconds };
     } finally {
-      setNetns('/proc/self/ns/net');
+      setNetns(`/proc/self/fd/${home}`);
+      closeSync(home);
     }
   }
 
