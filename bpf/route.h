@@ -62,6 +62,7 @@ PURE int way_of(const struct packet *packet, const struct bpf_fib_lookup *fib, c
 	route->ifindex = fib->ifindex;
 	if (!named && wire->flags & WIRE_ROUTE_MTUS && route_is_narrow(packet, destination, length, route))
 		return WAY_NARROW;
+	route->mtu = fib->mtu_result;
 	route->next_hop.nh_family = fib->family;
 	if (fib->family == AF_INET6)
 		__builtin_memcpy(route->next_hop.ipv6_nh, fib->ipv6_dst, sizeof(fib->ipv6_dst));
@@ -121,10 +122,10 @@ PURE int leave(struct __sk_buff *skb, const struct packet *packet, struct route 
 	return bpf_redirect_neigh(route->ifindex, &route->next_hop, sizeof(route->next_hop), 0);
 }
 
-/* What stands behind the packet in its frame, beyond the padding of Ethernet, might be too much for the next link. */
-PURE long trim(struct __sk_buff *skb, const struct packet *packet, __u32 length)
+/* What stands behind the packet in its frame goes where it would be too much for the next link. */
+PURE long trim(struct __sk_buff *skb, const struct packet *packet, __u32 length, __u32 mtu)
 {
-	if (skb->gso_size || skb->len <= ETH_ZLEN || skb->len == packet->l3 + length)
+	if (skb->gso_size || skb->len <= packet->l3 + mtu)
 		return 0;
 	return bpf_skb_change_tail(skb, packet->l3 + length, 0);
 }
@@ -155,7 +156,7 @@ __noinline int forward(struct __sk_buff *skb, const struct packet *packet, const
 	default:
 		return drop(&packet->tuple, flow->service_port, REASON_DROP_NO_ROUTE);
 	}
-	if (trim(skb, packet, length) || rewrite(skb, packet, flow))
+	if (trim(skb, packet, length, route.mtu) || rewrite(skb, packet, flow))
 		return drop(&packet->tuple, flow->service_port, REASON_DROP_MALFORMED);
 	return leave(skb, packet, &route, flow->service_port);
 }

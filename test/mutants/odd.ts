@@ -17,7 +17,7 @@ export const odd: readonly Mutant[] = [
     ['later pieces overtake the first one', 'packet->piece == FIRST_PIECE', 'packet->piece == LATER_PIECE'],
   ]),
   ...faults('bpf/route.h', cutting, [
-    ['the rest leaves with each piece', 'trim(skb, packet, length) || ', ''],
+    ['the rest leaves with each piece', 'trim(skb, packet, length, route.mtu) || ', ''],
     ['a narrow route is one byte wider', 'length <= *mtu)', 'length <= *mtu + 1)'],
     ['an mtu of 0 is one', '!*mtu || ', ''],
   ]),
