@@ -1,8 +1,9 @@
 /** Around the node's stack, one packet at a time: a flow goes that way in both directions or in none. */
+
 import anyTest, { type ExecutionContext } from 'ava';
-import { setNetns } from 'libbpf-ts';
 import { flowFlag } from '../src/layout.gen.ts';
 import { faults } from '../test/netns/checksum.ts';
+import { inside } from '../test/netns/inside.ts';
 import { createLab, type Lab, type Node, type Pod } from '../test/netns/lab.ts';
 import { parse } from '../test/netns/packet.ts';
 import { loadPrograms, type Programs, TCP, UDP, verdict } from './fixture.ts';
@@ -53,13 +54,8 @@ function deviceOf(pod: Pod): { ifindex: number; address: string } {
 }
 
 function run(program: 'from_pod' | 'to_pod', pod: Pod, frame: Buffer): { retval: number; bytes: Buffer } {
-  setNetns(`/run/netns/${node.netns}`);
-  try {
-    const { retval, data } = programs.run(program, frame, deviceOf(pod).ifindex);
-    return { retval, bytes: Buffer.from(data) };
-  } finally {
-    setNetns('/proc/self/ns/net');
-  }
+  const { retval, data } = inside(node.netns, () => programs.run(program, frame, deviceOf(pod).ifindex));
+  return { retval, bytes: Buffer.from(data) };
 }
 
 /** It has gone around to a pod, as if routed. */

@@ -1,7 +1,8 @@
 import anyTest from 'ava';
-import { BpfLink, netnsCookie, setNetns } from 'libbpf-ts';
+import { BpfLink, netnsCookie } from 'libbpf-ts';
 import { maps } from '../src/layout.gen.ts';
 import { addressToHex } from '../src/model/address.ts';
+import { inside } from '../test/netns/inside.ts';
 import { createLab, type Lab, type Node, type Pod } from '../test/netns/lab.ts';
 import { type Client, startClient, startServer } from '../test/netns/traffic.ts';
 import { type BackendText, loadPrograms, type Programs, TCP, UDP } from './fixture.ts';
@@ -32,15 +33,6 @@ let inPod: Client;
 let programs: Programs;
 let links: BpfLink[] = [];
 
-function cookieOf(netns: string): bigint {
-  setNetns(`/run/netns/${netns}`);
-  try {
-    return netnsCookie();
-  } finally {
-    setNetns('/proc/self/ns/net');
-  }
-}
-
 test.before(async () => {
   lab = await createLab({ shape: 'ptp', podsPerNode: 3, tag: 'sock' });
   node = lab.node('n1');
@@ -57,7 +49,7 @@ const facts = { podsAtTc: 0, nodeIpv4: noAddress, nodeIpv6: noAddress };
 test.beforeEach(async () => {
   facts.nodeIpv4 = addressToHex(node.ip4);
   facts.nodeIpv6 = addressToHex(node.ip6);
-  programs = await loadPrograms('connect', sizes, cookieOf(node.netns));
+  programs = await loadPrograms('connect', sizes, inside(node.netns, netnsCookie));
   links = [];
   for (const attachType of hooks) {
     const program = programs.object.programs[attachType];
@@ -167,7 +159,7 @@ test('programs that follow others know the sockets of those: peers, choices, and
   const open = (connected: boolean) => inHost.open({ protocol: 'udp', address: vips.IPv4, port: 80, connected });
   const talks = await Promise.all([true, true, true, true, false, false, false, false].map(open));
   using before = programs;
-  programs = await loadPrograms('connect', { ...sizes, socket_reverse: 2048 }, cookieOf(node.netns), before);
+  programs = await loadPrograms('connect', { ...sizes, socket_reverse: 2048 }, inside(node.netns, netnsCookie), before);
   for (const [i, attachType] of hooks.entries()) {
     await links[i]?.update(programs.object.programs[attachType] as (typeof programs.object.programs)[string]);
   }
@@ -230,8 +222,8 @@ test('session affinity of the node’s own sockets is the node’s, and of pods 
     }
   }
   const cookie = Buffer.alloc(8);
-  cookie.writeUInt32LE(Number(cookieOf(pod.netns) >> 32n));
-  cookie.writeUInt32LE(Number(cookieOf(pod.netns) & 0xffffffffn), 4);
+  cookie.writeUInt32LE(Number(inside(pod.netns, netnsCookie) >> 32n));
+  cookie.writeUInt32LE(Number(inside(pod.netns, netnsCookie) & 0xffffffffn), 4);
   const expected = [addressToHex(node.ip4), addressToHex(node.ip6), `ff00000000000000${cookie.toString('hex')}`];
   t.deepEqual([...clients].sort(), expected.sort());
 });

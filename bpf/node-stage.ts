@@ -1,5 +1,5 @@
 /** A node with real routes for programs of the wire to run on, and who takes part there, in both families. */
-import { setNetns } from 'libbpf-ts';
+import { inside } from '../test/netns/inside.ts';
 import { createLab, type Lab, type Node } from '../test/netns/lab.ts';
 import { type BackendText, TCP, UDP } from './fixture.ts';
 
@@ -75,13 +75,6 @@ export async function openNode(tag: string): Promise<NodeStage> {
     lab,
     node,
     uplink,
-    inside(work) {
-      setNetns(`/run/netns/${node.netns}`);
-      try {
-        return work();
-      } finally {
-        setNetns('/proc/self/ns/net');
-      }
-    },
+    inside: (work) => inside(node.netns, work),
   };
 }

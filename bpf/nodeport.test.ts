@@ -1,8 +1,10 @@
 /** NodePorts and outside addresses as processes of the node and of its pods ask for them, and ports that are taken. */
+
 import anyTest from 'ava';
-import { BpfLink, netnsCookie, setNetns } from 'libbpf-ts';
+import { BpfLink, netnsCookie } from 'libbpf-ts';
 import { frontendFlag } from '../src/layout.gen.ts';
 import { addressToHex } from '../src/model/address.ts';
+import { inside } from '../test/netns/inside.ts';
 import { createLab, type Lab, type Node, type Pod } from '../test/netns/lab.ts';
 import { type Client, startClient, startServer, type Tally } from '../test/netns/traffic.ts';
 import { type BackendText, loadPrograms, type Programs, TCP, UDP } from './fixture.ts';
@@ -34,15 +36,6 @@ let inPod: Client;
 let programs: Programs;
 let links: BpfLink[] = [];
 
-function cookieOf(netns: string): bigint {
-  setNetns(`/run/netns/${netns}`);
-  try {
-    return netnsCookie();
-  } finally {
-    setNetns('/proc/self/ns/net');
-  }
-}
-
 test.before(async () => {
   lab = await createLab({ shape: 'ptp', podsPerNode: 2, tag: 'nport' });
   node = lab.node('n1');
@@ -59,7 +52,7 @@ test.beforeEach(() => start());
 test.afterEach.always(() => end());
 
 async function start(masqueradeMark = 0): Promise<void> {
-  programs = await loadPrograms('connect', sizes, cookieOf(node.netns), undefined, 1, masqueradeMark);
+  programs = await loadPrograms('connect', sizes, inside(node.netns, netnsCookie), undefined, 1, masqueradeMark);
   links = [];
   for (const attachType of hooks) {
     const program = programs.object.programs[attachType];

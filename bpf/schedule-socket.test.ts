@@ -1,11 +1,13 @@
 /** Schedulers where sockets choose: counts that are exact however a socket ends, and hashes that agree with those of packets. */
+
 import assert from 'node:assert/strict';
 import anyTest from 'ava';
-import { BpfLink, netnsCookie, setNetns } from 'libbpf-ts';
+import { BpfLink, netnsCookie } from 'libbpf-ts';
 import { connections, connectionsKey } from '../src/layout.gen.ts';
 import { addressToHex, endpointText } from '../src/model/address.ts';
 import type { Scheduler } from '../src/model/scheduler.ts';
 import { eventually } from '../test/netns/eventually.ts';
+import { inside } from '../test/netns/inside.ts';
 import { createLab, type Lab, type Node, type Pod } from '../test/netns/lab.ts';
 import { parse } from '../test/netns/packet.ts';
 import { type Client, type Connection, startClient, startServer } from '../test/netns/traffic.ts';
@@ -38,15 +40,6 @@ let servers: readonly Pod[];
 let programs: Programs;
 let links: BpfLink[] = [];
 
-function cookieOf(netns: string): bigint {
-  setNetns(`/run/netns/${netns}`);
-  try {
-    return netnsCookie();
-  } finally {
-    setNetns('/proc/self/ns/net');
-  }
-}
-
 test.before(async () => {
   lab = await createLab({ shape: 'ptp', podsPerNode: 4, tag: 'sched' });
   node = lab.node('n1');
@@ -57,7 +50,7 @@ test.before(async () => {
 test.after.always(() => lab?.close());
 
 test.beforeEach(async () => {
-  programs = await loadPrograms('connect', sizes, cookieOf(node.netns));
+  programs = await loadPrograms('connect', sizes, inside(node.netns, netnsCookie));
   links = [];
   for (const attachType of hooks) {
     const target = { kind: 'cgroup', path: node.cgroup, attachType } as const;

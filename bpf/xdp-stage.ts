@@ -1,8 +1,8 @@
 /** A node with real routes, where from_wire of tc and of XDP meet the same frames on the same maps. */
 
-import { closeSync, openSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
-import { setNetns, type TestResult } from 'libbpf-ts';
+import type { TestResult } from 'libbpf-ts';
+import { inside } from '../test/netns/inside.ts';
 import { createLab, type Lab, type Node } from '../test/netns/lab.ts';
 import { parse } from '../test/netns/packet.ts';
 import { type BackendText, loadPrograms, loadXdp, nowSeconds, type Programs, verdict, xdpVerdict } from './fixture.ts';
@@ -181,15 +181,8 @@ export class XdpStage implements AsyncDisposable {
   }
 
   #inNode(work: () => TestResult): Outcome {
-    const home = openSync('/proc/thread-self/ns/net', 'r');
-    setNetns(`/run/netns/${this.node.netns}`);
-    try {
-      const { retval, data, nanoseconds } = work();
-      return { retval, bytes: Buffer.from(data), nanoseconds };
-    } finally {
-      setNetns(`/proc/self/fd/${home}`);
-      closeSync(home);
-    }
+    const { retval, data, nanoseconds } = inside(this.node.netns, work);
+    return { retval, bytes: Buffer.from(data), nanoseconds };
   }
 
   /** As if every flow had its last packet just now, or some seconds ago. Tells this second. */

@@ -2,12 +2,14 @@
  * A corner of this machine for one test file: a BPF filesystem, a cgroup and a network namespace of its own. Calls that
  * the test makes into the kernel, and the processes it starts, are in that namespace. Needs root and iproute2.
  */
+
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bpfFsMount, setNetns } from 'libbpf-ts';
+import { bpfFsMount } from 'libbpf-ts';
 import { cgroup2Mount, removeCgroup } from './netns/cgroup.ts';
+import { enterNetns } from './netns/inside.ts';
 
 export interface Sandbox {
   /** An empty directory for whatever. */
@@ -38,7 +40,7 @@ export function makeSandbox(): Sandbox {
   const cgroup = join(cgroup2Mount(), netns);
   const pods: string[] = [];
   run('netns', 'add', netns);
-  setNetns(`/run/netns/${netns}`);
+  const leave = enterNetns(netns);
   bpfFsMount(bpfFs);
   mkdirSync(cgroup);
   return {
@@ -57,7 +59,7 @@ export function makeSandbox(): Sandbox {
       return pod;
     },
     close() {
-      setNetns(`/proc/${process.pid}/ns/net`);
+      leave();
       for (const name of [...pods, netns]) run('netns', 'del', name);
       execFileSync('umount', ['--lazy', bpfFs]);
       rmSync(directory, { recursive: true });

@@ -1,6 +1,7 @@
 /** What the kernel holds for a node, read past the agent; and what it should hold, planned from nothing. */
+
 import { join } from 'node:path';
-import { BpfLink, setNetns } from 'libbpf-ts';
+import { BpfLink } from 'libbpf-ts';
 import { noDetector } from '../../src/kernel/detector.ts';
 import { classifyDevices } from '../../src/kernel/devices.ts';
 import { openGeneration } from '../../src/kernel/generation.ts';
@@ -18,6 +19,7 @@ import { makeWorld, ownNode } from '../../src/own-node.ts';
 import { checkOf } from '../../src/plan/check.ts';
 import { inventory, makePlan } from '../../src/plan/plan.ts';
 import { byTable, emptyTables, nodeTableNames, type Tables } from '../../src/plan/tables.ts';
+import { enterNetns } from './inside.ts';
 import type { Node } from './lab.ts';
 
 export interface Pinned {
@@ -91,10 +93,8 @@ export function differences(a: ReadonlyMap<string, string>, b: ReadonlyMap<strin
 /** The tables that a plan from nothing makes of a folder of manifests, for the node that the calling thread looks from. */
 export async function plannedTables(node: Node, manifests: string, serviceCidrs: string): Promise<Tables> {
   const { objects } = await readManifests(manifests);
-  setNetns(`/run/netns/${node.netns}`);
-  const [network, driverFeatures] = await Promise.all([readNetwork(), readDriverFeatures()]).finally(() =>
-    setNetns(`/proc/${process.pid}/ns/net`),
-  );
+  const leave = enterNetns(node.netns);
+  const [network, driverFeatures] = await Promise.all([readNetwork(), readDriverFeatures()]).finally(leave);
   const parsed = parse(objects, { serviceProxyName: null, ranges: defaultRanges }, null);
   const cidrs = serviceCidrs.split(',').flatMap((text) => parseCidr(text) ?? []);
   const nodeAddresses = ownNode(parsed, node.name)?.internalIPs ?? [];
