@@ -49,6 +49,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 export const lineLimit = 320;
 
 const longFiles: Readonly<Record<string, string>> = {
+  'bpf/fixture.ts': 'rows of each map, in words, for every test of the programs',
   'bpf/layout.test.ts': 'one table: C in, TypeScript or refusal out',
   'bpf/tc.test.ts': 'each rule of the packet path, in both families, over one cast',
   'bpf/types.h': 'every struct that the programs share with user space, in the order of the generated layout',

@@ -88,11 +88,7 @@ export const programs: readonly Mutant[] = [
   ]),
   ...faults('bpf/route.h', wire, [
     ['who is at the end of its hops goes on', 'if (hop_limit(skb, packet) <= 1)\n\t\treturn HOPS_ENDED;', ''],
-    [
-      'a packet that does not fit goes on',
-      '&flow->destination, segment_length(skb, packet), &route',
-      '&flow->destination, 0, &route',
-    ],
+    ['a packet that does not fit goes on', '&flow->destination, length, &route', '&flow->destination, 0, &route'],
     ['the source is of no row where the kernel does not tell', 'if (!config.fib_source || ', 'if ('],
   ]),
   ...faults('bpf/choose.h', wire, [
