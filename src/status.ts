@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type AgentInquiry, askAgent } from './agent-inquiry.ts';
 import { isDropOrRefusal } from './agent-status.ts';
+import { counted } from './count.ts';
 import { readCounters } from './kernel/counters.ts';
 import type { Generation } from './kernel/generation.ts';
 import { socketHooks } from './kernel/hooks.ts';
@@ -133,7 +134,7 @@ function agentTroubles({ pid, status, silence }: AgentInquiry): string[] {
     ...(report.healthy ? [] : ['a change has been waiting for more than a minute to get into the kernel']),
     ...(report.healthy && code !== 200 ? ['the node is not eligible for traffic: it is unknown, or about to go'] : []),
     ...(refusedRows > 0 ? [`the kernel refuses ${refusedRows} rows`] : []),
-    ...(problemCount > 0 ? [`${problemCount} problems with objects or files`] : []),
+    ...(problemCount > 0 ? [`${counted(problemCount, 'problem')} with objects or files`] : []),
     ...unattached.map(({ where, reason }) => `cannot attach at ${where}: ${reason}`),
     ...((lastAudit?.drifted ?? 0) > 0
       ? [`the last audit found ${lastAudit?.drifted} rows changed by somebody else`]

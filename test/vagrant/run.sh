@@ -17,6 +17,7 @@ fi
 
 # not below this folder: whoever looks through it should not meet a whole system
 root=$(mktemp -d)
+chmod 755 "$root"
 trap 'rm -rf --one-file-system "$root"' EXIT
 debootstrap --variant=minbase --include=ca-certificates,ruby,shellcheck,systemd --unpack-tarball="$(pwd)/$base" $suite "$root" $mirror >.cache/debian/log
 mkdir "$root/bpfsvc"
