@@ -26,6 +26,10 @@ const words: Record<string, { describe: string; load: () => Promise<{ command: C
     describe: 'from kube-proxy to bpfsvc and back, on a node at work',
     load: () => import('./commands/takeover.ts'),
   },
+  'support-bundle': {
+    describe: 'everything that a person needs who helps from afar, in one file without secrets',
+    load: () => import('./commands/support-bundle.ts'),
+  },
   unload: { describe: 'take everything away, and tell what was there', load: () => import('./commands/unload.ts') },
   version: {
     describe: 'of bpfsvc, the kernel, libbpf and what is loaded',
@@ -70,7 +74,7 @@ async function withCommand(cli: Argv, typed: readonly string[]): Promise<Argv> {
 }
 
 /** Flags that may be given more than once. */
-const lists = new Set(['_', 'device', 'map-size', 'mapSize', 'nodeport-addresses', 'nodeportAddresses']);
+const lists = new Set(['_', 'log', 'device', 'map-size', 'mapSize', 'nodeport-addresses', 'nodeportAddresses']);
 
 function refuseTwice(flags: Record<string, unknown>): true {
   for (const [name, value] of Object.entries(flags)) {

@@ -41,7 +41,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   agent: ['kernel', 'plan', 'model', 'kube', 'layout.gen'],
   explain: ['agent', 'kernel', 'plan', 'model', 'kube', 'layout.gen'],
   takeover: ['agent', 'kernel', 'plan', 'model', 'kube', 'layout.gen'],
-  commands: ['explain', 'takeover', 'agent', 'kernel', 'plan', 'model', 'kube', 'layout.gen'],
+  support: ['takeover', 'agent', 'kernel', 'plan', 'model', 'kube', 'layout.gen'],
+  commands: ['support', 'explain', 'takeover', 'agent', 'kernel', 'plan', 'model', 'kube', 'layout.gen'],
   main: ['commands', 'agent', 'kernel', 'layout.gen'],
 };
 
