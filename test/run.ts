@@ -41,6 +41,7 @@ const suites: readonly Suite[] = [
       'src/plan/*.test.ts',
       'src/kube/*.test.ts',
       'src/takeover/*.test.ts',
+      'src/support/*.test.ts',
       'bpf/layout.test.ts',
       'test/*.test.ts',
       'test/api/*.test.ts',

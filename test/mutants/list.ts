@@ -11,6 +11,7 @@ import { servers } from './servers.ts';
 import { sockets } from './sockets.ts';
 import { stages } from './stages.ts';
 import { inStories } from './stories.ts';
+import { takeover } from './takeover.ts';
 import { telling } from './telling.ts';
 import { watching } from './watching.ts';
 import { xdp } from './xdp.ts';
@@ -35,4 +36,5 @@ export const mutants: readonly Mutant[] = [
   ...inStories,
   ...bypass,
   ...scheduling,
+  ...takeover,
 ];
