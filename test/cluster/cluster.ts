@@ -1,5 +1,5 @@
 /** A real Kubernetes of two nodes on this machine: control plane, kubelets, containerd, CNI, DNS, and one proxy. */
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -37,11 +37,23 @@ export interface ClusterOptions {
 /** Where clusters keep their state: one folder for each. */
 export const clustersFolder: string = fileURLToPath(new URL('../../build/cluster', import.meta.url));
 
+/** Removes the state of clusters whose process is dead; labs are swept by the next one that is made. */
+export function sweepFolders(): void {
+  for (const { name } of readdirSync(clustersFolder, { withFileTypes: true })) {
+    const [, pid] = /^bpfsvc-[a-z0-9]+-(\d+)-\d+$/.exec(name) ?? [];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) {
+      rmSync(join(clustersFolder, name), { recursive: true, force: true });
+    }
+  }
+}
+
 /** Resolves when both nodes are ready and DNS answers. Everything is gone when it is disposed of, or with this process, however it ends. */
 export async function startCluster({ tag, proxy, tell = () => {} }: ClusterOptions): Promise<Cluster> {
   const programs = preparePrograms();
   process.env.KUBERNETES_BIN = programs.kubernetes;
   const images = await makeImages(programs);
+  mkdirSync(clustersFolder, { recursive: true });
+  sweepFolders();
   const lab = await createLab({ shape: 'ptp', nodes: 2, podsPerNode: 0, tag });
   const folder = join(clustersFolder, lab.prefix);
   const undo = new AsyncDisposableStack();

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import test from 'ava';
-import { focusOn, parseReport, parseTestList } from './e2e-list.ts';
+import { focusOn, parseReport, parseTestList, testsOf } from './e2e-list.ts';
 
 test('the list of upstream tests: parts in their order, each test once, a reason for what is left out', (t) => {
   const list = parseTestList(readFileSync(new URL('e2e-tests.txt', import.meta.url), 'utf8'));
@@ -38,4 +38,5 @@ test('a report: passed, failed, skipped by itself, not chosen', (t) => {
     { test: 'Services c', result: 'failed', seconds: 2, reason: 'timed out' },
     { test: 'Services d', result: 'skipped', seconds: 0.1, reason: 'only for providers [gce]' },
   ]);
+  t.deepEqual(testsOf(xml), ['Services a "b" [Slow]', 'Services c', 'Services d', 'Services e']);
 });

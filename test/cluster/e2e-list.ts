@@ -72,6 +72,13 @@ export function parseReport(xml: string): Outcome[] {
   return outcomes;
 }
 
+/** Every test of upstream's `[sig-network]`, chosen or not. */
+export function testsOf(xml: string): string[] {
+  return [...xml.matchAll(/<testcase name="\[It\] \[sig-network\] ([^"]*)"/g)].map(([, name]) =>
+    plain(name ?? '').trim(),
+  );
+}
+
 function plain(text: string): string {
   const named: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };
   return text.replace(/&(?:#(\d+)|#x([0-9A-Fa-f]+)|(\w+));/g, (whole, decimal, hex, name) => {

@@ -4,11 +4,11 @@
  *   node test/cluster/main.ts up|down          PROXY=bpfsvc|nftables|iptables|none
  */
 import { fork } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { removeLab, sweepStaleLabs } from '../netns/reaper.ts';
-import { clustersFolder, startCluster } from './cluster.ts';
+import { clustersFolder, startCluster, sweepFolders } from './cluster.ts';
 import { preparePrograms } from './programs.ts';
 import { parseProxy } from './proxy.ts';
 import { type Running, readRunning, removeTools, welcome, writeRunning, writeTools } from './tools.ts';
@@ -112,11 +112,7 @@ async function end({ pid, prefix }: Running): Promise<void> {
 function clean(): void {
   sweepStaleLabs();
   removeTools();
-  for (const name of readdirSync(clustersFolder, { withFileTypes: true })) {
-    if (name.isDirectory() && /^bpfsvc-cluster-/.test(name.name)) {
-      rmSync(join(clustersFolder, name.name), { recursive: true, force: true });
-    }
-  }
+  sweepFolders();
 }
 
 const [word, argument] = process.argv.slice(2);
