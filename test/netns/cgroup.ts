@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 
 /** Where the cgroup2 hierarchy is mounted: /sys/fs/cgroup, or beside version 1 hierarchies /sys/fs/cgroup/unified. */
 export function cgroup2Mount(): string {
@@ -27,11 +27,12 @@ export function removeCgroup(path: string): void {
   }
   for (const name of names) removeCgroup(`${path}/${name}`);
   for (let attempt = 0; ; attempt++) {
-    for (const pid of readFileSync(`${path}/cgroup.procs`, 'utf8').split('\n').filter(Boolean)) killNow(Number(pid));
     try {
+      for (const pid of readFileSync(`${path}/cgroup.procs`, 'utf8').split('\n').filter(Boolean)) killNow(Number(pid));
       rmdirSync(path);
       return;
     } catch (error) {
+      if (!existsSync(path)) return; // by somebody else
       // A killed process leaves its cgroup only when it is gone for good.
       if (attempt === 2000) throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);

@@ -39,17 +39,26 @@ export function removeLab(prefix: string): void {
   if (!existsSync(mount)) return;
   // Lazy: a program that is still being torn down may hold it for a moment.
   execFileSync('sh', ['-c', 'umount -l "$1" 2>/dev/null; true', 'sh', mount]);
-  rmdirSync(mount);
+  try {
+    rmdirSync(mount);
+  } catch (error) {
+    if (existsSync(mount)) throw error;
+  }
 }
 
 /** Kills what runs in them, and deletes them. */
 export function removeNamespaces(namespaces: readonly string[]): void {
   if (namespaces.length === 0) return;
   killInside(namespaces);
-  execFileSync('ip', ['-force', '-batch', '-'], {
-    input: namespaces.map((name) => `netns delete ${name}\n`).join(''),
-    stdio: 'pipe',
-  });
+  try {
+    execFileSync('ip', ['-force', '-batch', '-'], {
+      input: namespaces.map((name) => `netns delete ${name}\n`).join(''),
+      stdio: 'pipe',
+    });
+  } catch (error) {
+    // the reaper may be at it too, when somebody cleans up after a process that was killed
+    if (namespaces.some((name) => existsSync(`/run/netns/${name}`))) throw error;
+  }
 }
 
 function killInside(namespaces: readonly string[]): void {
