@@ -139,7 +139,7 @@ test('a node is cut off from the API server: traffic goes on, and what happened 
     (hook) =>
       `chain ${hook} { type filter hook ${hook} priority 0; tcp ${hook === 'input' ? 'sport' : 'dport'} 6443 drop; }`,
   );
-  await lab.exec(node, ['nft', '-f', '-'], { input: `table inet cut { ${rules.join('\n')} }\n` });
+  await lab.exec(node, ['nft', '-f', '-'], { input: `table inet cut {\n${rules.join('\n')}\n}\n` });
   await control.apply(...web('meanwhile', 0));
   await new Promise((resolve) => setTimeout(resolve, 15_000));
   t.notRegex((await agentOf('n1').bpfsvc('dump')).stdout, /\bmeanwhile\b/);

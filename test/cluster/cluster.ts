@@ -30,6 +30,8 @@ export interface ClusterOptions {
   /** In the names of what is made, for people: small letters and digits. */
   readonly tag: string;
   readonly proxy: ProxyName;
+  /** How many nodes, n1 and so on; each is a zone. Default 2. */
+  readonly nodes?: number;
   /** Is told what happens. */
   readonly tell?: (text: string) => void;
 }
@@ -47,14 +49,14 @@ export function sweepFolders(): void {
   }
 }
 
-/** Resolves when both nodes are ready and DNS answers. Everything is gone when it is disposed of, or with this process, however it ends. */
-export async function startCluster({ tag, proxy, tell = () => {} }: ClusterOptions): Promise<Cluster> {
+/** Resolves when all nodes are ready and DNS answers. Everything is gone when it is disposed of, or with this process, however it ends. */
+export async function startCluster({ tag, proxy, nodes = 2, tell = () => {} }: ClusterOptions): Promise<Cluster> {
   const programs = preparePrograms();
   process.env.KUBERNETES_BIN = programs.kubernetes;
   const images = await makeImages(programs);
   mkdirSync(clustersFolder, { recursive: true });
   sweepFolders();
-  const lab = await createLab({ shape: 'ptp', nodes: 2, podsPerNode: 0, tag });
+  const lab = await createLab({ shape: 'ptp', nodes, podsPerNode: 0, tag });
   const folder = join(clustersFolder, lab.prefix);
   const undo = new AsyncDisposableStack();
   undo.defer(async () => {
@@ -67,7 +69,7 @@ export async function startCluster({ tag, proxy, tell = () => {} }: ClusterOptio
     tell('control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler');
     const control = undo.use(await startControlPlane(lab, lab.outside, { users: proxyUsers(proxy), workloads: true }));
     if (proxy === 'bpfsvc') await control.apply(...agentRbac('bpfsvc'));
-    tell('nodes n1 and n2: containerd, kubelet');
+    tell(`nodes ${lab.nodes.map(({ name }) => name).join(', ')}: containerd, kubelet`);
     const parts: NodeParts = { lab, control, programs, folder, images, dns: dnsAddress.ip4 };
     const ids = await Promise.all(lab.nodes.map((node) => startNode(parts, node)));
     await eventually(() => areReady(control, lab.nodes), 120);

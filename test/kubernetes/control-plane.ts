@@ -187,5 +187,7 @@ function controllerFlags(pki: Pki, names: readonly string[]): string[] {
     `--root-ca-file=${pki.path('ca.crt')}`,
     '--use-service-account-credentials',
     '--allocate-node-cidrs=false',
+    // a node is not taken for dead, nor its pods for unready, because this machine is slow or the API server was away
+    '--node-monitor-grace-period=600s',
   ];
 }
