@@ -100,6 +100,12 @@ test-alerts: ## Alert rules, played by promtool over made-up hours (needs go; th
 test-vagrant: ## What of vagrant/ runs without VMs: Ruby, kind's own parser, the node's steps in a Debian 12 (root, needs go and debootstrap; slow)
 	@$(SUDO) test/vagrant/run.sh
 
+.PHONY: test-install
+test-install: build image build/.cluster ## The chart's DaemonSet as the only proxy of a real cluster, updated under load (needs go)
+	@$(CLUSTER_PROGRAMS)
+	@helm=$$(test/deploy/helm/build.sh) && \
+		$(SUDO) env HELM="$$helm" PATH="$$PATH" ava --timeout=600s test/cluster/daemon-set.test.ts
+
 .PHONY: lint
 lint: setup ## Formatting, lint and types
 	@$(NODE) test/run.ts lint

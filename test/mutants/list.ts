@@ -1,4 +1,5 @@
 import { bypass } from './bypass.ts';
+import { deploying } from './deploying.ts';
 import { explaining } from './explaining.ts';
 import type { Mutant } from './mutant.ts';
 import { odd } from './odd.ts';
@@ -37,4 +38,5 @@ export const mutants: readonly Mutant[] = [
   ...bypass,
   ...scheduling,
   ...takeover,
+  ...deploying,
 ];

@@ -23,7 +23,7 @@ interface Outcome {
 
 /** The tree with what is built. Packages are links, but for libbpf-ts, which is the copy's own. */
 function copyTree(from: string, to: string): void {
-  const left = new Set(['node_modules', '.git', '.cache', 'bin', join('build', 'cluster')]);
+  const left = new Set(['node_modules', '.git', '.cache', 'bin', join('build', 'cluster'), join('build', 'image')]);
   rmSync(to, { recursive: true, force: true });
   cpSync(from, to, {
     recursive: true,
