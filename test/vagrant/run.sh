@@ -20,6 +20,8 @@ root=$(mktemp -d)
 chmod 755 "$root"
 trap 'rm -rf --one-file-system "$root"' EXIT
 debootstrap --variant=minbase --include=ca-certificates,ruby,shellcheck,systemd --unpack-tarball="$(pwd)/$base" $suite "$root" $mirror >.cache/debian/log
+# what lives for minutes need not survive a loss of power
+echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"
 mkdir "$root/bpfsvc"
 git ls-files -z --cached --others --exclude-standard | xargs -0 tar c | tar x -C "$root/bpfsvc"
 # a network that reads along has a certificate of its own
