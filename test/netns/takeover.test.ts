@@ -28,6 +28,10 @@ async function setStage(flavour: Flavour): Promise<Stage> {
   for (const name of ['n1p2', 'n2p1']) await startServer(lab, lab.pod(name), [8080]);
   await loadRules(node, flavour);
   await run(node, ['ip', 'link', 'set', 'lo', 'up']);
+  /* what rests for longer, the kernel forgets, and the node's sockets of it are ended: a busy machine is slower than that */
+  for (const name of ['udp_timeout', 'udp_timeout_stream']) {
+    await run(node, ['sysctl', '-qw', `net.netfilter.nf_conntrack_${name}=900`]);
+  }
   const cgroup = { cgroup: node.cgroup };
   const clients = {
     pod: startClient(lab, lab.pod('n1p1'), cgroup),
@@ -39,6 +43,9 @@ async function setStage(flavour: Flavour): Promise<Stage> {
 }
 
 const dnsPort = [{ name: 'dns', port: 53, targetPort: 8080, protocol: 'UDP' as const }];
+/** What is lost is lost; a machine that is busy is only late. */
+const PATIENCE_MS = 15_000;
+
 const flags = ['--service-cidr', serviceCidrs];
 const targetsInside: readonly Target[] = [
   ...vips.web.map((address) => ({ protocol: 'tcp' as const, address, port: 80 })),
@@ -60,8 +67,11 @@ async function converse({ clients, node }: Stage): Promise<{ name: string; talk:
   const talks: { name: string; talk: Connection }[] = [];
   for (const [who, client] of Object.entries(clients)) {
     for (const target of targetsOf(who, node)) {
-      for (let i = 0; i < 4; i += 1) {
-        talks.push({ name: `${who} ${target.protocol} ${target.address}`, talk: await client.open(target) });
+      for (let i = 0; i < 2; i += 1) {
+        talks.push({
+          name: `${who} ${target.protocol} ${target.address}`,
+          talk: await client.open({ ...target, timeout: PATIENCE_MS }),
+        });
       }
     }
   }
@@ -80,7 +90,7 @@ function startTraffic({ clients, node }: Stage): { stop(): Promise<unknown[]> } 
     targetsOf(who, node).map((target) => ({
       who,
       target,
-      stream: client.stream({ ...target, perSecond: 15, timeout: 10_000 }),
+      stream: client.stream({ ...target, perSecond: 5, timeout: PATIENCE_MS }),
     })),
   );
   return {
@@ -125,7 +135,7 @@ async function takeover(
 
 for (const flavour of flavours) {
   test(`from kube-proxy (${flavour}) to bpfsvc and back: no connection and no question is lost`, async (t) => {
-    t.timeout(240_000);
+    t.timeout(600_000);
     await using stage = await setStage(flavour);
     const { lab, node } = stage;
     await run(node, [flavour === 'iptables-legacy' ? 'iptables-legacy' : 'iptables-nft', '-N', 'FOREIGN']);
@@ -139,7 +149,7 @@ for (const flavour of flavours) {
     t.deepEqual(dry.document.disagreements, []);
     t.deepEqual(dry.document.hindrances, []);
     t.is(dry.document.done, null);
-    t.true((dry.document.connections?.tcp ?? 0) >= 24, JSON.stringify(dry.document.connections));
+    t.true((dry.document.connections?.tcp ?? 0) >= 12, JSON.stringify(dry.document.connections));
     t.deepEqual(
       dry.document.rules.map(({ flavour: own, places }) => [own, places]),
       [
@@ -175,7 +185,7 @@ for (const flavour of flavours) {
     await askAll(t, own, 'after going back');
     const later = await converse(stage);
     t.true(
-      ((await takeover(agent, '--back')).document.connections?.tcp ?? 0) >= 24,
+      ((await takeover(agent, '--back')).document.connections?.tcp ?? 0) >= 12,
       'kube-proxy serves new connections',
     );
     for (const { talk } of own) await talk.close();
