@@ -40,7 +40,7 @@ inside() {
 		mount -t tmpfs tmpfs "$root/run"
 		cp /etc/resolv.conf /etc/hosts "$root/etc/"
 		exec chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
-			NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt "$@"' sh "$root" "$@"
+			SYSTEMD_OFFLINE=1 NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt "$@"' sh "$root" "$@"
 }
 
 step() {
@@ -70,7 +70,7 @@ inside "" /bpfsvc/vagrant/provision.sh image
 step "provision.sh settings, pods, address, route: twice, as after a reboot"
 # shellcheck disable=SC2016
 inside --net sh -euc '
-	ip link add eth1 type dummy && ip link set eth1 up && ip address add 192.168.56.11/24 dev eth1
+	ip link add eth1 type veth peer name eth2 && ip link set eth2 up && ip link set eth1 up && ip address add 192.168.56.11/24 dev eth1
 	for time in 1 2; do
 		/bpfsvc/vagrant/provision.sh settings
 		/bpfsvc/vagrant/provision.sh pods 10.244.1.0/24 fd00:10:244:1::/64
