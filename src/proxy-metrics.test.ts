@@ -59,7 +59,7 @@ test('/metrics has what kube-proxy counts, under its names, labels, types and bu
   }
   const kubeProxys = [...first.types.keys()].filter((name) => name.startsWith('kubeproxy_'));
   t.deepEqual(kubeProxys.sort(), expected.map(([name]) => name).sort());
-  t.true([...first.types.keys()].every((name) => /^(kubeproxy|bpfsvc)_/.test(name)));
+  t.true([...first.types.keys()].every((name) => /^(kubeproxy|bpfsvc|rest_client|process)_/.test(name)));
   const bounds = [...first.values.keys()].flatMap((key) => {
     const isOne = key.startsWith(`${prefix}_duration_seconds_bucket{`) && key.includes('"IPv4"');
     return isOne ? (/le="([^"]+)"/.exec(key)?.[1] ?? '') : [];
