@@ -16,11 +16,15 @@ import type { Finding } from './finding.ts';
  * What depends on the kernel, no more: a test that loads programs has them verified, which takes the emulator seconds. The
  * bytes of packets, sockets, rows, and then real traffic in one shape of node.
  */
-const files = ['bpf/{tc,wire,connect}.test.ts', 'src/kernel/{attach,datapath,machine,tables}.test.ts'];
+const files = ['bpf/{tc,wire,cut,xdp,connect}.test.ts', 'src/kernel/{attach,datapath,machine,tables}.test.ts'];
 const titles = [
   'from_pod sends a *',
   'from_pod answers a *',
   'a VIP connection over * moves, *',
+  'from_wire sends TCP *',
+  'from_wire gives UDP *',
+  'UDP that is too big is cut *',
+  'TCP over * of a living flow is sent on both ways, *',
   'programs that follow others *',
   'connect4 and connect6 bring TCP *',
   'connected and unconnected UDP *',
@@ -29,7 +33,10 @@ const titles = [
   'attachHooks() uses clsact *',
 ];
 const tcxTitles = ['attachHooks() *', 'Datapath.replace() loads, *', 'Datapath.replace() points every link *'];
-const traffic = ['test/netns/clusterip.test.ts', '--match=every kind of client *: ptp'];
+const traffic = [
+  ['test/netns/clusterip.test.ts', '--match=every kind of client *: ptp'],
+  ['test/netns/outside-devices.test.ts', '--match=clients that come by a device of a VLAN *'],
+];
 
 const hooks = { tc: podHooks, wire: wireHooks, connect: socketHooks, xdp: xdpHooks } as const;
 
@@ -76,7 +83,7 @@ tell({ kind: 'kernel', release: kernelRelease().text });
 await tellFeatures();
 await tellPrograms();
 const wanted = (await chooseMechanism()) === 'tcx' ? [...titles, ...tcxTitles] : titles;
-for (const words of [[...files, ...wanted.map((title) => `--match=${title}`)], traffic]) {
+for (const words of [[...files, ...wanted.map((title) => `--match=${title}`)], ...traffic]) {
   const started = performance.now();
   const code = await runTests(words);
   tell({ kind: 'suite', name: words[0] ?? '', code, seconds: Math.round((performance.now() - started) / 1000) });

@@ -9,7 +9,7 @@ mount -t tmpfs tmpfs /tmp
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t bpf bpf /sys/fs/bpf
 ip link set lo up
-modprobe -a veth br_netfilter vxlan nf_conntrack
+modprobe -a veth br_netfilter vxlan 8021q nf_conntrack
 export NODE_OPTIONS=--import=/project/test/kernels/stripped.mjs NODE_COMPILE_CACHE=/tmp/compile-cache
 cd /project || exit
 exec </dev/null >/dev/ttyS1 2>&1

@@ -6,7 +6,8 @@ import anyTest from 'ava';
 import { type Agent, startAgent } from './agent.ts';
 import { startCapture } from './capture.ts';
 import { faults } from './checksum.ts';
-import { createLab, type Lab, type LabOptions, type Node, type Place, type Pod } from './lab.ts';
+import { droppedInvalid } from './firewall.ts';
+import { createLab, hasBridgeNetfilter, type Lab, type LabOptions, type Node, type Place, type Pod } from './lab.ts';
 import { manifest, nodeObjects, serviceObjects } from './objects.ts';
 import { parse } from './packet.ts';
 import { type Client, type Connection, startClient, startServer } from './traffic.ts';
@@ -146,18 +147,33 @@ async function sentToPods({ lab, node }: Stage): Promise<number> {
   return sum;
 }
 
-test('without the flag, and at a bridge, packets take the usual way', async (t) => {
-  for (const [shape, flag] of [
-    ['ptp', false],
-    ['bridge', true],
-  ] as const) {
-    await using stage = await setStage({ shape }, flag);
+const usual: readonly { readonly name: string; readonly options: LabOptions; readonly flag: boolean }[] = [
+  { name: 'without the flag', options: { shape: 'ptp' }, flag: false },
+  ...(hasBridgeNetfilter() ? [false, true] : [undefined]).map((bridgeNetfilter) => ({
+    name: `at a bridge${bridgeNetfilter ? ', seen by netfilter' : ''}`,
+    options: { shape: 'bridge' as const, ...(bridgeNetfilter !== undefined && { bridgeNetfilter }) },
+    flag: true,
+  })),
+];
+
+for (const { name, options, flag } of usual) {
+  test(`packets take the usual way, both ways: ${name}`, async (t) => {
+    await using stage = await setStage(options, flag);
+    const { node, asker } = stage;
     const talks = await openAll(stage);
     const before = await sentToPods(stage);
     await ask(stage, talks);
-    t.true((await sentToPods(stage)) - before >= 2 * 10 * talks.length, shape);
-  }
-});
+    t.true((await sentToPods(stage)) - before >= 2 * 10 * talks.length);
+    for (const family of families) {
+      for (const protocol of ['tcp', 'udp'] as const) {
+        const plan = { protocol, address: vip[family], port: 80, echo: true, sourcePort: freshPort() } as const;
+        const tally = await asker.request({ ...plan, size: protocol === 'tcp' ? 500_000 : 1400, questions: 3 });
+        t.like(tally, { ok: 3, errors: {} }, `${protocol} ${family}`);
+      }
+    }
+    t.is(await droppedInvalid(node), 0);
+  });
+}
 
 test('flows survive the flag taken away and given again, and a qdisc that appears', async (t) => {
   await using stage = await setStage({ shape: 'ptp' });

@@ -2,7 +2,7 @@
  * Real nodes and pods without a cluster: network namespaces with real routes and veths, in the two shapes that CNIs give
  * them. Needs root and iproute2; `firewall` and `masquerade` need nft or iptables, `offloads: false` needs ethtool.
  */
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { attempt, type CommandOptions, type CommandResult, run, type StartOptions, start } from './command.ts';
 import { addPods, buildLab, type LabOptions, type Layout, newPod } from './construct.ts';
@@ -51,6 +51,12 @@ let labs = 0;
 /** Can this kernel show bridged traffic to iptables? Then `bridgeNetfilter` may be asked for. */
 export function hasBridgeNetfilter(): boolean {
   return existsSync('/proc/sys/net/bridge/bridge-nf-call-iptables');
+}
+
+/** Can this kernel make devices of VLANs? */
+export function hasVlans(): boolean {
+  if (!existsSync('/proc/net/vlan')) spawnSync('modprobe', ['-q', '8021q']);
+  return existsSync('/proc/net/vlan');
 }
 
 /** Builds a lab in about half a second. Everything is gone after close(), or with this process, however it ends. */
