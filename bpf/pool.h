@@ -135,8 +135,12 @@ PURE bool choose_backend(const struct frontend *frontend, bool outside, const st
 
 	if (sticks && affinity_find(frontend, local, client, backend))
 		return true;
-	if (!schedule(frontend, local, frontend->scheduler == SCHEDULER_DH ? asked : client, backend))
+	if (frontend->scheduler == SCHEDULER_RANDOM) {
+		if (!pick_any(local ? &frontend->local : &frontend->any, backend))
+			return false;
+	} else if (!schedule(frontend, local, frontend->scheduler == SCHEDULER_DH ? asked : client, backend)) {
 		return false;
+	}
 	if (sticks)
 		use(affinity_set(frontend->service_port, client, backend));
 	return true;

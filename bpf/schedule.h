@@ -111,25 +111,46 @@ PURE __u32 next_in_round(const struct frontend *frontend, bool local, const stru
 	return pool->start + (round ? __sync_fetch_and_add(&round->turns, 1) % pool->count : 0);
 }
 
-/* The slot of the best of a pool, which is not empty. Of more than COMPARED those that follow a random one are asked for connections. */
-PURE __u32 best_slot(const struct frontend *frontend, const struct segment *pool, const struct address *hashed)
+PURE __u32 turns_of(const struct search *search)
 {
-	struct search search = {.start = pool->start, .count = pool->count};
-	__u32 turns = pool->count < COMPARED ? pool->count : COMPARED, size;
+	return search->count < COMPARED ? search->count : COMPARED;
+}
 
-	if (is_by_connections(frontend)) {
-		search.first = ((__u64)bpf_get_prandom_u32() * pool->count) >> 32;
-		search.key.service_port = frontend->service_port;
-		search.best = ~0ull;
-		bpf_loop(turns, compare_connections, &search, 0);
-		return search.slot;
-	}
-	search.seed = hash_address(hashed, 0);
-	size = table_size(frontend->scheduler, pool->count);
+/* Who has the fewest connections. Of more than COMPARED those that follow a random one are asked. */
+PURE __u32 least_slot(const struct frontend *frontend, struct search *search)
+{
+	search->first = ((__u64)bpf_get_prandom_u32() * search->count) >> 32;
+	search->key.service_port = frontend->service_port;
+	search->best = ~0ull;
+	bpf_loop(turns_of(search), compare_connections, search, 0);
+	return search->slot;
+}
+
+PURE __u32 hashed_slot(const struct frontend *frontend, const struct address *hashed, struct search *search)
+{
+	__u32 size = table_size(frontend->scheduler, search->count);
+
+	search->seed = hash_address(hashed, 0);
 	if (size)
-		return pool->start + pool->count + (((search.seed >> 32) * size) >> 32);
-	bpf_loop(turns, compare_hashes, &search, 0);
-	return search.slot;
+		return search->start + search->count + (((search->seed >> 32) * size) >> 32);
+	bpf_loop(turns_of(search), compare_hashes, search, 0);
+	return search->slot;
+}
+
+PURE bool backend_at(__u32 slot, struct backend *backend)
+{
+	const struct backend *row = bpf_map_lookup_elem(&backends, &slot);
+
+	if (!row)
+		return false;
+	*backend = *row;
+	return true;
+}
+
+/* Uniform over the pool, which is not empty. */
+PURE bool pick_any(const struct segment *pool, struct backend *backend)
+{
+	return backend_at(pool->start + (__u32)(((__u64)bpf_get_prandom_u32() * pool->count) >> 32), backend);
 }
 
 /*
@@ -139,22 +160,19 @@ PURE __u32 best_slot(const struct frontend *frontend, const struct segment *pool
 __noinline int schedule(const struct frontend *frontend, bool local, const struct address *hashed,
 			struct backend *backend)
 {
-	const struct backend *row;
+	struct search search = {};
 	struct segment pool;
-	__u32 slot;
 
 	if (!frontend || !backend)
 		return false;
 	pool = local ? frontend->local : frontend->any;
+	search.start = pool.start;
+	search.count = pool.count;
 	if (frontend->scheduler == SCHEDULER_RR)
-		slot = next_in_round(frontend, local, &pool);
-	else if (is_by_connections(frontend) || (hashed && frontend->scheduler != SCHEDULER_RANDOM))
-		slot = best_slot(frontend, &pool, hashed);
-	else
-		slot = pool.start + (__u32)(((__u64)bpf_get_prandom_u32() * pool.count) >> 32);
-	row = bpf_map_lookup_elem(&backends, &slot);
-	if (!row)
-		return false;
-	*backend = *row;
-	return true;
+		return backend_at(next_in_round(frontend, local, &pool), backend);
+	if (is_by_connections(frontend))
+		return backend_at(least_slot(frontend, &search), backend);
+	if (hashed)
+		return backend_at(hashed_slot(frontend, hashed, &search), backend);
+	return pick_any(&pool, backend);
 }

@@ -135,8 +135,8 @@ export const programs: readonly Mutant[] = [
   ...faults('bpf/schedule.h', packets, [
     [
       'the last backend of a pool is never chosen',
-      'slot = pool.start + (__u32)(((__u64)bpf_get_prandom_u32() * pool.count) >> 32)',
-      'slot = pool.start + (__u32)(((__u64)bpf_get_prandom_u32() * (pool.count > 1 ? pool.count - 1 : 1)) >> 32)',
+      '(__u64)bpf_get_prandom_u32() * pool->count) >> 32), backend)',
+      '(__u64)bpf_get_prandom_u32() * (pool->count > 1 ? pool->count - 1 : 1)) >> 32), backend)',
     ],
   ]),
   ...faults('bpf/pool.h', packets, [

@@ -12,7 +12,7 @@ export const scheduling: readonly Mutant[] = [
     ['the first of those with connections is as good as any', 'if (load < search->best) {', 'if (!turn) {'],
     ['sockets do not count', '(__u64)connections_in(&socket_connections, &search->key) +', ''],
     ['flows do not count', ' + connections_in(&flow_connections, &search->key);', ';'],
-    ['only the first backends are asked', 'search.first = ((__u64)bpf_get_prandom_u32() * pool->count) >> 32;', ''],
+    ['only the first backends are asked', 'search->first = ((__u64)bpf_get_prandom_u32() * search->count) >> 32;', ''],
     [
       'the lowest hash of a few is as good as the highest, now and then',
       'if (!turn || hash > search->best) {',
@@ -23,8 +23,12 @@ export const scheduling: readonly Mutant[] = [
       'same_address(&row->address, &search->key.address) ? search->first + 1 : 0',
       '0',
     ],
-    ['a hash of the client is a hash of nothing', 'search.seed = hash_address(hashed, 0);', 'search.seed = !hashed;'],
-    ['the table of a pool is sought in the pool', 'return pool->start + pool->count + (((', 'return pool->start + ((('],
+    ['a hash of the client is a hash of nothing', 'search->seed = hash_address(hashed, 0);', 'search->seed = !hashed;'],
+    [
+      'the table of a pool is sought in the pool',
+      'return search->start + search->count + (((',
+      'return search->start + (((',
+    ],
     ['the end of a table is never reached', '(count <= 1024 ? 64 : 16)', '(count <= 1024 ? 16 : 16)'],
   ]),
   ...faults('bpf/pool.h', packets, [
