@@ -76,7 +76,7 @@ export const scheduling: readonly Mutant[] = [
   ]),
   ...faults('src/plan/maglev.ts', table, [
     ['backends do not take turns', 'const i = taken % rows.length;', 'const i = taken % 2 % rows.length;'],
-    ['a table is filled from its start', 'let slot = next[i] ?? 0;', 'let slot = 0;'],
+    ['the place in the pool counts in a hash', 'rows[i - 1]?.startsWith(address) ? place + 1 : 0', 'row ? i : 0'],
     ['ports count in a hash', ', 0x811c9dc5) & mask', ' + row, 0x811c9dc5) & mask'],
     [
       'the slots of a table are free',
