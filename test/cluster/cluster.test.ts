@@ -134,6 +134,8 @@ test('the API server is killed, etcd forgets its history, it comes back: traffic
 test('a node is cut off from the API server: traffic goes on, and what happened meanwhile is learnt after it', async (t) => {
   const { lab, control } = cluster;
   const node = lab.node('n1');
+  // the kubelet asks the API server who may exec, and remembers it
+  for (const pod of ['box1', 'box2']) await inBox(cluster, pod, 'true');
   const loads = await loadEverywhere();
   const rules = ['input', 'output'].map(
     (hook) =>

@@ -86,7 +86,7 @@ export async function startControlPlane(
     await eventually(async () => {
       if (api?.exitCode !== null) throw new Error(`the API server ended:\n${logOf()}`);
       await kubectl(['get', '--raw', '/readyz']);
-    }, 120);
+    }, 300);
   };
   await startApiServer();
   const names = workloads ? ['*'] : controllers;
