@@ -238,7 +238,7 @@ class Agent {
     this.#health.progress.begun();
     const pass = await this.#keeper.pass(world, scope, this.#planOptions());
     this.#world = world;
-    await this.#serveHealthChecks(world);
+    await this.#serveHealthChecks(world, scope);
     if (isFirst) this.#keeper.refusedBinds(); // what was refused before this agent ran is no news
     const owners = pass.failed.map(({ step }) => step.owner);
     this.#health.progress.ended(new Set(owners));
@@ -257,10 +257,11 @@ class Agent {
   }
 
   /** The server is loaded where it is asked for. */
-  async #serveHealthChecks(world: World): Promise<void> {
+  async #serveHealthChecks(world: World, scope: 'all' | ReadonlySet<string>): Promise<void> {
     const { log, hasNarrowHealthChecks = false, healthCheckRetryMs } = this.#options;
     if (this.#serviceHealth === undefined) {
-      if (![...world.services.values()].some(({ healthCheckNodePort }) => healthCheckNodePort > 0)) return;
+      const names = scope === 'all' ? [...world.services.keys()] : [...scope];
+      if (!names.some((name) => (world.services.get(name)?.healthCheckNodePort ?? 0) > 0)) return;
       const { makeServiceHealth } = await import('./service-health.ts');
       if (this.#signal.aborted) return;
       this.#serviceHealth = makeServiceHealth({

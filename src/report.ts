@@ -76,8 +76,11 @@ export function makeReport(log: Logger, onProblems?: (problems: readonly Problem
       else log.warn({ keys }, `audit: ${counted(steps.length, 'row')} not as it should be: repairing`);
     },
     pass({ rows, problems: found }, { services, isAll, isFirst, milliseconds }) {
-      if (isAll) planned = new Map(found);
-      else for (const [name, reasons] of found) planned.set(name, reasons);
+      if (isAll) planned = new Map();
+      for (const [name, reasons] of found) {
+        if (reasons.length > 0) planned.set(name, reasons);
+        else planned.delete(name);
+      }
       const text = `${counted(rows, 'row')} written for ${counted(services, 'Service')} in ${milliseconds.toFixed(1)} ms`;
       log[isFirst || rows > 0 ? 'info' : 'debug']({ rows, services, ms: Math.round(milliseconds) }, text);
     },

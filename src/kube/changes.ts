@@ -1,12 +1,10 @@
+import { LayeredMap } from './layered-map.ts';
 import type { Parsed } from './parse.ts';
 
 /** The names of the Services that came, went, or are not what they were: in themselves or in their endpoints. */
 export function changedServices(before: Parsed | null, after: Parsed): Set<string> {
-  const changed = new Set<string>();
-  for (const [name, service] of after.services) {
-    if (before?.services.get(name) !== service || before.endpoints.get(name) !== after.endpoints.get(name))
-      changed.add(name);
-  }
-  for (const name of before?.services.keys() ?? []) if (!after.services.has(name)) changed.add(name);
+  if (before === null) return new Set(after.services.keys());
+  const changed = LayeredMap.differing(before.services, after.services);
+  for (const name of LayeredMap.differing(before.endpoints, after.endpoints)) changed.add(name);
   return changed;
 }

@@ -1,5 +1,6 @@
 import type { Problem } from '../model/service.ts';
 import { type Report, reportOf } from './fields.ts';
+import { LayeredMap } from './layered-map.ts';
 import { mirrorEndpoints } from './mirror.ts';
 import { zoneLabel } from './nodes.ts';
 import type {
@@ -69,11 +70,14 @@ export function emptyIndex(): InputIndex {
 export function updateIndex(index: InputIndex, objects: ObjectStore, proxyName: string | null): Set<string> {
   const affected = new Set<string>();
   const before = index.objects;
-  for (const [key, object] of before) {
-    if (objects.get(key) !== object) change(index, object, false, proxyName, affected);
+  const differing = LayeredMap.differing(before, objects);
+  for (const key of differing) {
+    const object = before.get(key);
+    if (object !== undefined) change(index, object, false, proxyName, affected);
   }
-  for (const [key, object] of objects) {
-    if (before.get(key) !== object) change(index, object, true, proxyName, affected);
+  for (const key of differing) {
+    const object = objects.get(key);
+    if (object !== undefined) change(index, object, true, proxyName, affected);
   }
   index.objects = objects;
   noteZones(index, affected);

@@ -154,10 +154,13 @@ export interface ServiceCidrObject {
 /** What every source of objects keeps and `parse` reads; keys are `objectKey`. */
 export type ObjectStore = ReadonlyMap<string, KubeObject>;
 
-/** 'Service default/web', 'Node worker-1': the key of an object, and what a Problem calls it. */
+/**
+ * 'Service default/web', 'Node worker-1': the key of an object, and what a Problem calls it. Joined, since text that is added up piece
+ * by piece keeps its pieces.
+ */
 export function objectKey(object: { kind: string; metadata: { namespace: string; name: string } }): string {
   const { namespace, name } = object.metadata;
-  return namespace === '' ? `${object.kind} ${name}` : `${object.kind} ${namespace}/${name}`;
+  return namespace === '' ? [object.kind, name].join(' ') : [object.kind, ' ', namespace, '/', name].join('');
 }
 
 /** 'default/web' */

@@ -46,22 +46,24 @@ export function firstOfEquals<Thing>(most = 10_000): (key: string, thing: Thing)
 type SliceKind = Omit<SliceEndpoint, 'addresses'>;
 
 /** A class, since accessors of a prototype cost an object nothing. */
-class PackedSlice implements SliceObject {
+class PackedSlice implements SliceObject, Packed<SliceKind> {
   readonly kind = 'EndpointSlice';
   readonly metadata: SliceObject['metadata'];
   readonly addressType: string;
   readonly ports: readonly PortSpec[];
-  readonly packed: Packed<SliceKind>;
+  readonly addresses: string;
+  readonly kinds: readonly SliceKind[];
 
-  constructor({ metadata, addressType, ports }: SliceObject, packed: Packed<SliceKind>) {
+  constructor({ metadata, addressType, ports }: SliceObject, { addresses, kinds }: Packed<SliceKind>) {
     this.metadata = metadata;
     this.addressType = addressType;
     this.ports = ports;
-    this.packed = packed;
+    this.addresses = addresses;
+    this.kinds = kinds;
   }
 
   get endpoints(): readonly SliceEndpoint[] {
-    return unpack(this.packed, (address, { conditions, nodeName, hints }) => {
+    return unpack(this, (address, { conditions, nodeName, hints }) => {
       return { addresses: [address], conditions, nodeName, hints };
     });
   }
@@ -117,8 +119,9 @@ const endpointKind = firstOfEquals<EndpointKind>();
 /** `found`: by `portKey`. */
 export function packEndpoints(found: Iterable<readonly [key: string, endpoints: readonly Endpoint[]]>): Endpoints {
   const ports = Array.from(found, ([key, endpoints]) => {
-    const addresses = endpoints.map(({ address }) => address);
-    return { key, ...pack(addresses, endpoints.map(kindOf)) };
+    const places = endpoints.map(({ address }) => address);
+    const { addresses, kinds } = pack(places, endpoints.map(kindOf));
+    return { key, addresses, kinds };
   });
   return new PackedEndpoints(ports);
 }

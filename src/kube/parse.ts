@@ -6,6 +6,7 @@ import { sameValue } from './equality.ts';
 import { reportOf } from './fields.ts';
 import { familiesOf, type HandedOut, handOut } from './hand-out.ts';
 import { emptyIndex, type InputIndex, inputsOf, type ServiceInputs, updateIndex } from './inputs.ts';
+import { LayeredMap } from './layered-map.ts';
 import { type KubeNode, readNode, readServiceCidr } from './nodes.ts';
 import { byName, type KubeObject, type ObjectStore, objectKey } from './objects.ts';
 import { readService, whyNotOurs } from './services.ts';
@@ -42,11 +43,12 @@ export interface Memory {
   readonly index: InputIndex;
   readonly objects: ObjectStore;
   readonly handedOut: HandedOut | null;
-  readonly made: ReadonlyMap<string, Made>;
+  /** Of Services that have any. */
+  readonly problems: ReadonlyMap<string, readonly Problem[]>;
 }
 
 /** One Service. */
-export interface Made {
+interface Made {
   readonly result: Service | { readonly unserved: string };
   readonly endpoints: Endpoints;
   readonly problems: readonly Problem[];
@@ -63,29 +65,34 @@ export function parse(objects: ObjectStore, settings: ParseSettings, previous: P
   const goesOn = memory !== undefined && memory.index.objects === memory.objects;
   const index = goesOn ? memory.index : emptyIndex();
   const affected = updateIndex(index, objects, proxyName);
-  if (!goesOn) for (const name of memory?.made.keys() ?? []) affected.add(name);
+  const known = [previous?.services, previous?.unserved];
+  if (!goesOn) for (const services of known) for (const name of services?.keys() ?? []) affected.add(name);
   const handedOut = ranges && handOut(index.services, ranges, memory?.handedOut ?? null, affected);
   const families = ranges && familiesOf(ranges);
-  const made = new Map(memory?.made);
+  const made = new Map<string, Made | null>();
+  const troubled = new Map(memory?.problems);
   for (const name of affected) {
     const object = index.services.get(name);
-    if (object === undefined) {
-      made.delete(name);
-      continue;
-    }
     const grant = handedOut?.allocation.grants.get(name) ?? null;
-    made.set(name, remade(made.get(name), makeService(inputsOf(name, object, index), settings, families, grant)));
+    const one =
+      object === undefined
+        ? null
+        : remade(previous, name, makeService(inputsOf(name, object, index), settings, families, grant));
+    made.set(name, one);
+    if (one !== null && one.problems.length > 0) troubled.set(name, one.problems);
+    else troubled.delete(name);
   }
   const nodes = inNameOrder(index.nodes).map(readNode);
   const cidrs = inNameOrder(index.cidrs).map(readServiceCidr);
   const problems = [...(handedOut?.allocation.problems ?? []), ...[...index.problems.values()].flat()];
-  for (const part of [...made.values(), ...nodes, ...cidrs]) problems.push(...part.problems);
-  const patch = <T>(before: ReadonlyMap<string, T> | undefined, pick: (made: Made) => T | null) =>
-    patched(before, affected, made, pick);
+  problems.push(...[...troubled.values()].flat());
+  for (const part of [...nodes, ...cidrs]) problems.push(...part.problems);
+  const patch = <T>(before: ReadonlyMap<string, T> | undefined, pick: (made: Made) => T | undefined) =>
+    patched(before, made, pick);
   return {
-    services: patch(previous?.services, ({ result }) => ('unserved' in result ? null : result)),
-    endpoints: patch(previous?.endpoints, ({ result, endpoints }) => ('unserved' in result ? null : endpoints)),
-    unserved: patch(previous?.unserved, ({ result }) => ('unserved' in result ? result.unserved : null)),
+    services: patch(previous?.services, ({ result }) => ('unserved' in result ? undefined : result)),
+    endpoints: patch(previous?.endpoints, ({ result, endpoints }) => ('unserved' in result ? undefined : endpoints)),
+    unserved: patch(previous?.unserved, ({ result }) => ('unserved' in result ? result.unserved : undefined)),
     nodes: kept(
       previous?.nodes,
       nodes.map(({ node }) => node),
@@ -95,7 +102,7 @@ export function parse(objects: ObjectStore, settings: ParseSettings, previous: P
       cidrs.flatMap((part) => part.cidrs),
     ),
     problems: kept(previous?.problems, problems.sort(byText)),
-    memory: { index, objects, handedOut, made },
+    memory: { index, objects, handedOut, problems: troubled },
   };
 }
 
@@ -103,9 +110,14 @@ function inNameOrder<T extends KubeObject>(objects: ReadonlyMap<string, T>): T[]
   return [...objects.values()].sort(byName);
 }
 
-function remade(before: Made | undefined, now: Made): Made {
-  const { result, endpoints, problems } = now;
-  return { result: kept(before?.result, result), endpoints: kept(before?.endpoints, endpoints), problems };
+/** What equals what there was is that very value. */
+function remade(previous: Parsed | null, name: string, { result, endpoints, problems }: Made): Made {
+  if ('unserved' in result) return { result, endpoints, problems };
+  return {
+    result: kept(previous?.services.get(name), result),
+    endpoints: kept(previous?.endpoints.get(name), endpoints),
+    problems,
+  };
 }
 
 function makeService(
@@ -123,22 +135,22 @@ function makeService(
   return { result, endpoints, problems: [report, ...reports].flatMap(({ problems }) => problems()) };
 }
 
-/** `before` with what `made` says of the affected ones, in name order. */
+/** `before` with what `made` says, in name order. */
 function patched<T>(
   before: ReadonlyMap<string, T> | undefined,
-  affected: ReadonlySet<string>,
-  made: ReadonlyMap<string, Made>,
-  pick: (made: Made) => T | null,
-): Map<string, T> {
-  const next = new Map(before);
+  made: ReadonlyMap<string, Made | null>,
+  pick: (made: Made) => T | undefined,
+): ReadonlyMap<string, T> {
+  const present = before ?? new Map<string, T>();
+  const changes = new Map<string, T | undefined>();
   let isNew = false;
-  for (const name of affected) {
-    const one = made.get(name);
-    const value = one === undefined ? null : pick(one);
-    isNew ||= value !== null && !next.has(name);
-    if (value === null) next.delete(name);
-    else next.set(name, value);
+  for (const [name, one] of made) {
+    const value = one === null ? undefined : pick(one);
+    if (value === present.get(name)) continue;
+    isNew ||= !present.has(name);
+    changes.set(name, value);
   }
+  const next = LayeredMap.over(present, changes);
   return isNew ? new Map([...next].sort(([a], [b]) => (a < b ? -1 : 1))) : next;
 }
 

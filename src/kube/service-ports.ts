@@ -35,12 +35,11 @@ export function readPorts(
       continue;
     }
     keys.add(place).add(portKey(port));
-    ports.push({
-      ...port,
-      nodePort: nodePortOf(service, shares ? withNodePort(service, spec) : spec, at, grant, report),
-    });
+    const { name, protocol, number } = port;
+    const nodePort = nodePortOf(service, shares ? withNodePort(service, spec) : spec, at, grant, report);
+    ports.push({ name, protocol, number, nodePort });
   }
-  return ports;
+  return [...ports];
 }
 
 function readPort(spec: ServicePortSpec, at: string, report: Report): Omit<ServicePort, 'nodePort'> | null {

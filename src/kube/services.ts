@@ -64,13 +64,15 @@ export function readService(
   const ports = readPorts(spec, families !== null, grant, report);
   if (ports.length === 0)
     return refuse(report, spec.ports.length === 0 ? 'it has no ports' : 'none of its ports is valid');
+  const { loadBalancerIPs, sourceRanges } = readLoadBalancer(object, report);
   return {
     namespace: metadata.namespace,
     name: metadata.name,
     created: parseTimestamp(metadata.creationTimestamp),
     clusterIPs,
     externalIPs: readExternalIPs(spec, report),
-    ...readLoadBalancer(object, report),
+    loadBalancerIPs,
+    sourceRanges,
     ports,
     affinitySeconds: affinitySeconds(spec, report),
     scheduler: schedulerOf(object, scheduler, report),
@@ -103,6 +105,9 @@ function unknownWord(spec: ServiceSpec): string | null {
   return null;
 }
 
+/** One for all that have none. */
+const noList: readonly never[] = [];
+
 function readExternalIPs(spec: ServiceSpec, report: Report): readonly Address[] {
   const addresses = new Set<Address>();
   for (const [i, text] of spec.externalIPs.entries()) {
@@ -111,7 +116,7 @@ function readExternalIPs(spec: ServiceSpec, report: Report): readonly Address[] 
     else if (isLinkLocal(read.address)) report(`externalIPs[${i}]: ${read.address} is a link-local address: left out`);
     else addresses.add(read.address);
   }
-  return [...addresses];
+  return addresses.size === 0 ? noList : [...addresses];
 }
 
 function readLoadBalancer(
@@ -126,6 +131,8 @@ function readLoadBalancer(
     else report(`status.loadBalancer.ingress[${i}]: ${read.fault}: left out`);
   }
   const sourceRanges = spec.loadBalancerSourceRanges.flatMap((text) => parseCidr(text) ?? []);
+  if (addresses.size + spec.loadBalancerSourceRanges.length === 0)
+    return { loadBalancerIPs: noList, sourceRanges: noList };
   if (sourceRanges.length === spec.loadBalancerSourceRanges.length)
     return { loadBalancerIPs: [...addresses], sourceRanges };
   const bad = spec.loadBalancerSourceRanges.find((text) => parseCidr(text) === null);

@@ -46,8 +46,9 @@ export function idOf(held: Ids, fresh: Ids, name: PortName): number {
   return id;
 }
 
+/** Joined, since text that is added up piece by piece keeps its pieces. */
 function nameText({ owner, port, protocol }: PortName): string {
-  return `${owner} ${port}/${protocol}`;
+  return [owner, ' ', port, '/', protocol].join('');
 }
 
 /** FNV-1a over the characters, then murmur3's finisher: names differ in their last characters, ids in all bits. */

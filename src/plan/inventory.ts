@@ -3,6 +3,7 @@ import { type Claims, emptyClaims } from '../model/claims.ts';
 import { serviceName } from '../model/service.ts';
 import { emptyIds, forgetId, type Ids, learnId } from './ids.ts';
 import { poolSlots } from './maglev.ts';
+import { disown, emptyOwned, type Owned, own } from './owned.ts';
 import type { Row } from './rows.ts';
 import {
   acquire,
@@ -13,18 +14,7 @@ import {
   type Segment,
   type Segments,
 } from './segments.ts';
-import {
-  emptyTables,
-  nodeTableNames,
-  type Rows,
-  type ServiceTableName,
-  type Step,
-  serviceTableNames,
-  type Tables,
-} from './tables.ts';
-
-/** Keys of the rows that a Service has. */
-export type Owned = Readonly<Record<ServiceTableName, Set<string>>>;
+import { emptyTables, nodeTableNames, type Rows, type Step, type Tables } from './tables.ts';
 
 /**
  * What the kernel is known to hold, and indices over it. Changed by `confirm` and `endGrace` alone, but for `claims`,
@@ -128,10 +118,10 @@ function fold(rows: Rows, key: string, value: string | undefined): void {
 
 function foldName(held: Inventory, key: string, value: string | undefined): void {
   const id = u32.decode(key);
-  if (held.rows.names.has(key)) disown(held, 'names', ownerOfId(held, id), key);
+  if (held.rows.names.has(key)) disown(held.owned, 'names', ownerOfId(held, id), key);
   fold(held.rows.names, key, value);
   if (value === undefined) forgetId(held.ids, id);
-  else own(held, 'names', learnName(held, key, value), key);
+  else own(held.owned, 'names', learnName(held, key, value), key);
   noteIdle(held, id);
 }
 
@@ -145,9 +135,9 @@ function learnName(held: Inventory, key: string, value: string): string {
 
 function foldRange(held: Inventory, key: string, value: string | undefined): void {
   const owner = ownerOfId(held, sourceRangeKey.decode(key).servicePort);
+  if (held.rows.source_ranges.has(key)) disown(held.owned, 'source_ranges', owner, key);
   fold(held.rows.source_ranges, key, value);
-  if (value === undefined) disown(held, 'source_ranges', owner, key);
-  else own(held, 'source_ranges', owner, key);
+  if (value !== undefined) own(held.owned, 'source_ranges', owner, key);
 }
 
 function movePools(held: Inventory, key: string, value: string | undefined): void {
@@ -163,13 +153,13 @@ function movePools(held: Inventory, key: string, value: string | undefined): voi
 function foldFrontend(held: Inventory, key: string, value: string | undefined): void {
   const before = heldFrontend(held, key);
   if (before !== null) {
-    disown(held, 'frontends', ownerOfId(held, before.servicePort), key);
+    disown(held.owned, 'frontends', ownerOfId(held, before.servicePort), key);
     countBearer(held, before.servicePort, -1);
   }
   fold(held.rows.frontends, key, value);
   const after = heldFrontend(held, key);
   if (after !== null) {
-    own(held, 'frontends', ownerOfId(held, after.servicePort), key);
+    own(held.owned, 'frontends', ownerOfId(held, after.servicePort), key);
     countBearer(held, after.servicePort, 1);
   }
 }
@@ -184,22 +174,6 @@ function countBearer(held: Inventory, id: number, change: number): void {
 function noteIdle(held: Inventory, id: number): void {
   if (!held.bearers.has(id) && held.rows.names.has(u32.encode(id))) held.idle.add(id);
   else held.idle.delete(id);
-}
-
-function emptyOwned(): Owned {
-  return { names: new Set(), source_ranges: new Set(), frontends: new Set() };
-}
-
-function own(held: Inventory, table: ServiceTableName, owner: string, key: string): void {
-  const owned = held.owned.get(owner) ?? emptyOwned();
-  owned[table].add(key);
-  held.owned.set(owner, owned);
-}
-
-function disown(held: Inventory, table: ServiceTableName, owner: string, key: string): void {
-  const owned = held.owned.get(owner);
-  owned?.[table].delete(key);
-  if (owned && serviceTableNames.every((name) => owned[name].size === 0)) held.owned.delete(owner);
 }
 
 /** The content of a segment whose slots were all written; null if one was not. */

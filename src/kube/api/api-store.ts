@@ -1,5 +1,6 @@
 import type { Problem } from '../../model/service.ts';
 import { sameValue } from '../equality.ts';
+import { LayeredMap } from '../layered-map.ts';
 import { type Kind, type KubeObject, type ObjectStore, objectKey } from '../objects.ts';
 import type { Reading } from '../reader.ts';
 
@@ -22,27 +23,23 @@ export interface Listing {
 
 /** `onChange` is told when there is something else than before, and only then. */
 export function makeApiStore(onChange: () => void): ApiStore {
-  let objects = new Map<string, KubeObject>();
-  /** Somebody reads them: they may not be changed any more. */
-  let isShared = false;
+  /** As somebody may have read them. */
+  let settled: ObjectStore = new Map();
+  /** What is otherwise since then; undefined is gone. */
+  let changes = new Map<string, KubeObject | undefined>();
   const problems = new Map<string, readonly Problem[]>();
 
-  function own(): Map<string, KubeObject> {
-    if (isShared) objects = new Map(objects);
-    isShared = false;
-    return objects;
+  const present = (key: string): KubeObject | undefined => (changes.has(key) ? changes.get(key) : settled.get(key));
+
+  function settle(): ObjectStore {
+    settled = LayeredMap.over(settled, changes);
+    changes = new Map();
+    return settled;
   }
 
-  function put(object: KubeObject): void {
-    const key = objectKey(object);
-    if (objects.get(key) === object) return;
-    own().set(key, object);
-    onChange();
-  }
-
-  function remove(key: string): void {
-    if (!objects.has(key)) return;
-    own().delete(key);
+  function put(key: string, object: KubeObject | undefined): void {
+    if (present(key) === object) return;
+    changes.set(key, object);
     onChange();
   }
 
@@ -55,20 +52,19 @@ export function makeApiStore(onChange: () => void): ApiStore {
 
   /** What is equal to what there was is that very object: nobody has to look at it again. */
   const same = (object: KubeObject): KubeObject => {
-    const before = objects.get(objectKey(object));
+    const before = present(objectKey(object));
     return before !== undefined && sameValue(before, object) ? before : object;
   };
 
   return {
     apply(reading, isDeleted) {
       for (const object of reading.objects) {
-        if (isDeleted) remove(objectKey(object));
-        else put(same(object));
+        put(objectKey(object), isDeleted ? undefined : same(object));
         report(objectKey(object), isDeleted ? [] : reading.problems);
       }
       for (const key of reading.refused) {
-        if (isDeleted) remove(key);
-        report(key, isDeleted ? [] : [...reading.problems, ...(objects.has(key) ? [kept(key)] : [])]);
+        if (isDeleted) put(key, undefined);
+        report(key, isDeleted ? [] : [...reading.problems, ...(present(key) === undefined ? [] : [kept(key)])]);
       }
     },
     list(kind) {
@@ -83,7 +79,7 @@ export function makeApiStore(onChange: () => void): ApiStore {
             faults.set(key, isDeleted ? [] : reading.problems.filter((problem) => problem.object === key));
           }
           for (const key of reading.refused) {
-            const before = found.get(key) ?? objects.get(key);
+            const before = found.get(key) ?? present(key);
             if (before === undefined || isDeleted) found.delete(key);
             else found.set(key, before);
             const own = reading.problems.filter((problem) => problem.object === key);
@@ -91,17 +87,14 @@ export function makeApiStore(onChange: () => void): ApiStore {
           }
         },
         end() {
-          for (const [key, object] of objects) if (object.kind === kind && !found.has(key)) remove(key);
+          for (const [key, object] of settle()) if (object.kind === kind && !found.has(key)) put(key, undefined);
           for (const key of problems.keys()) if (key.startsWith(`${kind} `)) report(key, faults.get(key) ?? []);
-          for (const object of found.values()) put(object);
+          for (const [key, object] of found) put(key, object);
           for (const [key, problem] of faults) report(key, problem);
         },
       };
     },
-    objects() {
-      isShared = true;
-      return objects;
-    },
+    objects: settle,
     problems: () => [...problems.values()].flat(),
   };
 }

@@ -23,8 +23,11 @@ export function trim(object: KubeObject): KubeObject {
 
 function trimMetadata<T extends Metadata>(metadata: T): T {
   const names = read.filter((name) => metadata.labels[name] !== undefined);
-  const labels = names.length === 0 ? noLabels : Object.fromEntries(names.map((name) => [name, metadata.labels[name]]));
-  return { ...metadata, labels };
+  const [first] = names;
+  if (first === undefined) return { ...metadata, labels: noLabels };
+  // as a literal it shares its shape with the others
+  if (names.length === 1) return { ...metadata, labels: { [first]: metadata.labels[first] } };
+  return { ...metadata, labels: Object.fromEntries(names.map((name) => [name, metadata.labels[name]])) };
 }
 
 /** The same, with lists that have no room to spare. */
