@@ -138,13 +138,15 @@ export function makeKeeper({ datapath, log, sizes, writer = writeTo, onAttached,
       );
     }
     const nothing = () => inventory(emptyTables(), names);
-    const plan = makePlan(world, nothing(), 'all', UNLIMITED, options);
+    const planned = nothing();
+    const plan = makePlan(world, planned, 'all', UNLIMITED, options);
     const old = datapath.generation;
     const target = chooseSizes(defaultSizes, datapath.pinnedSizes(), asked, largest(plan.required, required));
     log.info(`loading a new generation${describe(datapath.pinnedSizes(), target)}`);
     let filled: Pass | undefined;
     const attached = await datapath.replace(target, async (next) => {
-      const known = nothing();
+      // with the claims that were planned, or the next pass, however small, would look at all Services again
+      const known = { ...nothing(), claims: planned.claims };
       filled = await fill(next, known, world, plan, old !== undefined);
       held = known;
     });
