@@ -8,6 +8,7 @@ for (const { effective, missing } of [
   { effective: '000001ffffffffff', missing: [] },
   { effective: '000000c000001000', missing: [] },
   { effective: '0000000000201000', missing: [] },
+  { effective: '0000000000200000', missing: ['CAP_NET_ADMIN'] },
   { effective: '000000c000000000', missing: ['CAP_NET_ADMIN'] },
   { effective: '0000004000001000', missing: ['CAP_BPF'] },
   { effective: '0000008000001000', missing: ['CAP_PERFMON'] },
