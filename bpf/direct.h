@@ -9,8 +9,8 @@
  * gets another one.
  */
 
-/* flow_move() of a masqueraded flow, by its reply. */
-static __noinline int masquerade_move(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
+/* What masquerade_move() begins with: the flow is forgotten, and both become what is to be remembered instead of it. */
+static __noinline int masquerade_leave(struct packet *packet, struct flow *flow)
 {
 	struct flow_key forward;
 	struct flow moved;
@@ -21,10 +21,19 @@ static __noinline int masquerade_move(struct __sk_buff *skb, const struct packet
 	twin_row(&packet->tuple, flow, &forward, &moved);
 	use(flow_forget(&packet->tuple, flow));
 	moved.source_port = masquerade_port();
-	if (masquerade_remember(skb, &forward, &moved))
-		return done();
-	count(moved.service_port, REASON_CONNECTED_MOVED);
-	return tell(&forward, &moved, moved.service_port, REASON_CONNECTED_MOVED);
+	packet->tuple = forward;
+	*flow = moved;
+	return done();
+}
+
+/* flow_move() of a masqueraded flow, by its reply. Both are used up: their frame is the only one that has room for this. */
+PURE void masquerade_move(struct __sk_buff *skb, struct packet *packet, struct flow *flow)
+{
+	use(masquerade_leave(packet, flow));
+	if (masquerade_remember(skb, &packet->tuple, flow))
+		return;
+	count(flow->service_port, REASON_CONNECTED_MOVED);
+	use(tell(&packet->tuple, flow, flow->service_port, REASON_CONNECTED_MOVED));
 }
 
 /* A frame of its own, since the verifier adds up those of a way. */

@@ -141,7 +141,7 @@ PURE int from_wire_at(struct __sk_buff *skb, __u32 l3)
 	if (found == UNSTABLE)
 		return drop_unstable(&packet);
 	if ((found == FOUND || found == TENTATIVE) && is_anothers_answer(&packet, &flow)) {
-		use(masquerade_move(skb, &packet, &flow));
+		masquerade_move(skb, &packet, &flow);
 		return TC_ACT_UNSPEC;
 	}
 	if (!goes_on(&packet, &flow, found, age, &again)) {
