@@ -127,13 +127,13 @@ enum flow_table {
 
 /*
  * The flow that `key` belongs to, copied and proved. FOUND: it stands in `flows`; TENTATIVE: in `half_open`; EXPIRED and
- * LAPSED: it stood there, but its time is over. `tables`: where to look; `age`: seconds since the flow's last packet.
+ * LAPSED: it stood there, but its time is over. `tables`: where to look; `age`: seconds since the flow's last packet, or NULL.
  */
 static __noinline int flow_find(const struct flow_key *key, struct flow *copy, __u32 tables, __u32 *age)
 {
-	__u32 now = 0;
+	__u32 now = 0, idle;
 
-	if (!key || !copy || !age)
+	if (!key || !copy)
 		return UNSTABLE;
 	if (!flow_is_hinted(key, &now))
 		return NONE;
@@ -150,8 +150,10 @@ static __noinline int flow_find(const struct flow_key *key, struct flow *copy, _
 				 : "memory"); /* read anew from the stack: kept in registers, it all would be spilled */
 		if (hash_of_flow(key, copy) != copy->check)
 			continue;
-		*age = seconds_between(copy->seen, now);
-		if (is_expired(copy, key->protocol, tentative, *age))
+		idle = seconds_between(copy->seen, now);
+		if (age)
+			*age = idle;
+		if (is_expired(copy, key->protocol, tentative, idle))
 			return tentative ? LAPSED : EXPIRED;
 		return tentative ? TENTATIVE : FOUND;
 	}

@@ -12,8 +12,7 @@
  */
 PURE bool reply_key_is_taken(const struct flow_key *reply, const struct flow_key *forward, struct flow *old)
 {
-	__u32 age = 0;
-	int result = flow_find(reply, old, IN_FLOWS | IN_HALF_OPEN, &age);
+	int result = flow_find(reply, old, IN_FLOWS | IN_HALF_OPEN, NULL);
 
 	if (result == NONE)
 		return false;
@@ -93,22 +92,24 @@ static __noinline int flow_remember(const struct flow_key *key, struct flow *flo
 	return search.found ? flow_commit(key, flow, &search.reply) : REASON_DROP_NO_SOURCE_PORT;
 }
 
-/* Gives a flow another source port, by its reply: the client's next SYN finds it. */
-static __noinline int flow_move(const struct packet *packet, const struct flow *flow)
+/* Gives a flow another source port, by its reply: the client's next SYN finds it. The reply's row is made the client's in place. */
+static __noinline int flow_move(const struct packet *packet, struct flow *flow)
 {
 	struct flow_key forward;
-	struct flow moved;
 
 	if (!packet || !flow)
 		return done();
 	twin_key(&packet->tuple, flow, &forward);
-	twin_row(&packet->tuple, flow, &forward, &moved);
 	use(flow_forget(&packet->tuple, flow));
-	moved.source_port = other_source_port();
-	if (flow_remember(&forward, &moved))
+	flow->source = packet->tuple.destination;
+	flow->destination = packet->tuple.source;
+	flow->source_port = other_source_port();
+	flow->destination_port = packet->tuple.source_port;
+	flow->flags ^= FLOW_REPLY;
+	if (flow_remember(&forward, flow))
 		return done();
-	count(moved.service_port, REASON_CONNECTED_MOVED);
-	return tell(&forward, &moved, moved.service_port, REASON_CONNECTED_MOVED);
+	count(flow->service_port, REASON_CONNECTED_MOVED);
+	return tell(&forward, flow, flow->service_port, REASON_CONNECTED_MOVED);
 }
 
 /* A row that stays spoilt would be in the way for good; its twin brings a good one back. */

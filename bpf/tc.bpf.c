@@ -103,9 +103,18 @@ PURE int send_reply(struct __sk_buff *skb, struct packet *packet, struct flow *f
 	return verdict;
 }
 
-PURE int find_from_pod(const struct packet *packet, struct flow *flow, __u32 *age)
+/* Is there a frontend, or may there be one at a NodePort? Out of line: the row has no room beside what goes on from here. */
+static __noinline int may_be_served(const struct address *address)
 {
 	struct frontend frontend = {};
+
+	if (!address)
+		return true;
+	return address_find(address, &frontend) != NONE || is_node_address(address);
+}
+
+PURE int find_from_pod(const struct packet *packet, struct flow *flow, __u32 *age)
+{
 	int result;
 
 	if (is_tcp(packet))
@@ -114,8 +123,7 @@ PURE int find_from_pod(const struct packet *packet, struct flow *flow, __u32 *ag
 	result = flow_find(&packet->tuple, flow, IN_FLOWS, age);
 	if (result != NONE)
 		return result;
-	if (!config.masquerade_mark && address_find(&packet->tuple.destination, &frontend) == NONE &&
-	    !is_node_address(&packet->tuple.destination))
+	if (!config.masquerade_mark && !may_be_served(&packet->tuple.destination))
 		return NOT_OURS;
 	return flow_find(&packet->tuple, flow, IN_HALF_OPEN, age);
 }
