@@ -65,9 +65,16 @@ struct summing {
 static long sum_chunk(__u64 number __attribute__((unused)), struct summing *summing)
 {
 	__be32 chunk[CHUNK / 4] = {};
-	__u32 length = summing->left < CHUNK ? summing->left : CHUNK;
+	__u32 left = summing->left, length = CHUNK;
 
-	if (!length || length > CHUNK || bpf_skb_load_bytes(summing->skb, summing->at, chunk, length))
+	if (!left)
+		return 1;
+	if (left < CHUNK) {
+		/* the verifier of 6.1 must see by itself that this is not 0 */
+		asm volatile("" : "+r"(left));
+		length = ((left - 1) & (CHUNK - 1)) + 1;
+	}
+	if (bpf_skb_load_bytes(summing->skb, summing->at, chunk, length))
 		return 1;
 	summing->sum = fold((__u32)bpf_csum_diff(NULL, 0, chunk, CHUNK, summing->sum));
 	summing->at += length;
