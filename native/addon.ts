@@ -56,6 +56,7 @@ interface Addon {
   useErrorClass(errorClass: typeof BpfError): void;
   possibleCpus: number;
   libbpfVersion(): string;
+  dropCode(): void;
   close(handle: Handle): void;
   pin(handle: Handle, path: string): void;
 

@@ -1,7 +1,7 @@
 export { bpfFsMount, isBpfFs } from './bpffs.ts';
 export { type AttachedFilter, clsactAttach, clsactDetach, clsactQuery, type Filter } from './clsact.ts';
 export { BpfError } from './error.ts';
-export { type KernelRelease, kernelRelease, libbpfVersion, possibleCpus, synchronizeRcu } from './kernel.ts';
+export { dropCode, type KernelRelease, kernelRelease, libbpfVersion, possibleCpus, synchronizeRcu } from './kernel.ts';
 export { BpfLink, type Direction, type LinkInfo, type LinkTarget } from './link.ts';
 export { lockPath, type PathLock } from './lock.ts';
 export { BpfMap, type MapInfo, type MapOptions, type Rows, type UpdateMode } from './map.ts';

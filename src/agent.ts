@@ -9,7 +9,7 @@ import type { Attached } from './kernel/attached.ts';
 import { bypassDevices } from './kernel/bypass.ts';
 import { classifyDevices, type Device, type Network } from './kernel/devices.ts';
 import { isXdpPlace } from './kernel/hooks.ts';
-import { BpfError, NetWatch } from './kernel/kernel.ts';
+import { BpfError, dropCode, NetWatch } from './kernel/kernel.ts';
 import { readNetwork } from './kernel/network.ts';
 import { RefusedError } from './kernel/refused.ts';
 import { changedServices } from './kube/changes.ts';
@@ -27,6 +27,9 @@ const REVIEW_SECONDS = 60;
 
 /** How soon a person reads that a NodePort was refused to a process. */
 const BIND_SECONDS = 5;
+
+/** After a pass over everything nothing much happens for this long, and what it ran can leave the memory. */
+const CALM_MS = 5000;
 
 /**
  * Keeps this node's kernel what the objects say until `signal` is aborted; then finishes the step it is at and leaves
@@ -239,6 +242,7 @@ class Agent {
     const pass = await this.#keeper.pass(world, scope, this.#planOptions());
     this.#world = world;
     await this.#serveHealthChecks(world, scope);
+    if (scope === 'all') setTimeout(dropCode, CALM_MS).unref(); // most of what that took runs no more
     if (isFirst) this.#keeper.refusedBinds(); // what was refused before this agent ran is no news
     const owners = pass.failed.map(({ step }) => step.owner);
     this.#health.progress.ended(new Set(owners));

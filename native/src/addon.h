@@ -202,6 +202,7 @@ bool poller_call(napi_env env, struct poller *poller, napi_value argument);
 	X(netRequest, net_request)                                                                                     \
 	X(tryConnect, try_connect)                                                                                     \
 	X(synchronizeRcu, synchronize_rcu)                                                                             \
+	X(dropCode, drop_code)                                                                                         \
 	X(bpfFsMount, bpffs_mount)                                                                                     \
 	X(isBpfFs, is_bpffs)                                                                                           \
 	X(lockPath, lock_path)

@@ -2,6 +2,7 @@
 export {
   BpfError,
   type BpfMap,
+  dropCode,
   kernelRelease,
   libbpfVersion,
   NetWatch,
