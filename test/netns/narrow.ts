@@ -95,7 +95,7 @@ export async function bulk(
 }
 
 /**
- * Datagrams that fit the first link, but no strait. `lost`: of the first ones so many may be, one for each end to learn, and its
+ * Datagrams that fit the first link, but no strait and no tunnel. `lost`: of the first ones so many may be, one for each end to learn, and its
  * sender is told.
  */
 export async function datagrams(
@@ -105,7 +105,7 @@ export async function datagrams(
   sourcePort: number,
   lost = 3,
 ): Promise<void> {
-  const plan = { protocol: 'udp', address, port, size: 1400, echo: true, timeout: 300, sourcePort } as const;
+  const plan = { protocol: 'udp', address, port, size: 1440, echo: true, timeout: 300, sourcePort } as const;
   for (let i = 0; i < lost; i++) await client.request(plan);
   const tally = await client.request({ ...plan, questions: 5, timeout: lost ? plan.timeout : 2000 });
   t.is(tally.ok, 5, `datagrams, ${name} ${address}: ${JSON.stringify(tally.errors)}`);

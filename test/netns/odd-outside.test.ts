@@ -86,7 +86,9 @@ for (const { name, service, node, destinations, learns } of straits) {
         for (const door of doors(lab, service)) {
           await bulk(t, visitor, door, freshPort());
           await datagrams(t, visitor, door, freshPort());
-          t.is(await learnt(lab, lab.outside, door.address), learns === 'client' ? NARROW : undefined, door.name);
+          /* where it forwards IPv6, the kernel does not look at it */
+          const isMinded = learns === 'client' && !door.address.includes(':');
+          t.is(await learnt(lab, lab.outside, door.address), isMinded ? NARROW : undefined, door.name);
         }
       });
 
