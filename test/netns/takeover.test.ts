@@ -233,7 +233,7 @@ test('what stands in the way is named, and nothing is done', async (t) => {
   await eventually(async () => {
     const { document } = await takeover(agent, '--accept-differences', '--dry-run');
     assert.match(document.hindrances.join(), alive);
-  });
+  }, 60);
   t.regex((await takeover(agent, '--accept-differences')).stderr, alive);
   t.is(await allRules(node), before);
   await stop(proxy, 'SIGKILL');
