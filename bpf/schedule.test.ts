@@ -227,6 +227,12 @@ for (const cast of casts) {
     t.true(free.includes(first ?? ''));
     t.true(free.includes(second ?? ''));
     t.not(first, second);
+    for (const [n, one] of pool.entries()) setCount(programs, 'socket_connections', one, n < 64 ? 9 : 0);
+    const last = pool.slice(64).map(([address, port]) => endpointText(address, port));
+    t.true(
+      [3, 4, 5, 6].some((n) => last.includes(pick(programs, cast, n))),
+      'and not always the first ones',
+    );
   });
 
   test(`a TCP flow of ${family} is counted until both sides closed it, or one broke it off`, async (t) => {
