@@ -228,7 +228,8 @@ test('what stands in the way is named, and nothing is done', async (t) => {
   t.like(dns, { known: 'both', facts: [{ fact: 'backends', added: [], removed: ['10.1.2.11:8080'] }] });
   t.is(await allRules(node), before);
 
-  const proxy = lab.spawn(node, ['bash', '-c', 'exec -a /usr/local/bin/kube-proxy sleep 600']);
+  /* --norc: it takes a socket as its input for a login from afar, and reads ~/.bashrc */
+  const proxy = lab.spawn(node, ['bash', '--norc', '-c', 'exec -a /usr/local/bin/kube-proxy sleep 600']);
   const alive = new RegExp(`kube-proxy is alive \\(process ${proxy.pid} `);
   await eventually(async () => {
     const { document } = await takeover(agent, '--accept-differences', '--dry-run');
